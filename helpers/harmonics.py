@@ -1,0 +1,172 @@
+"""Fourier-Bessel functions on a disk: the coordinates in which a rotation is exact.
+
+A sub-image is written as a sum of the free vibrations of a disk whose rim may move::
+
+    psi_mk(r, phi) = J_m(l_mk r / R) * {cos(m phi), sin(m phi)},     J'_m(l_mk) = 0
+
+Turning the image by theta, counter-clockwise as displayed, turns each (cos, sin) pair by m theta
+and leaves the rest alone: nothing is interpolated. The zeros of the *derivative* are used because
+a sub-image does not vanish at the rim of its disk.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+RADIANS_PER_PIXEL = 1.25  # default band limit: features down to a period of 5 px
+
+
+def pixel_offsets(window_px: int) -> np.ndarray:
+    """Sample offsets from the window's centre, in pixels: i - (w - 1)/2, for odd and even w."""
+    return np.arange(window_px) - (window_px - 1) / 2
+
+
+def disk_mask(window_px: int) -> np.ndarray:
+    """Boolean (w, w): the pixels of the inscribed disk, the part closed under rotation."""
+    offset = pixel_offsets(window_px)
+    return np.hypot(offset[:, None], offset[None, :]) <= window_px / 2
+
+
+def _derivative_zeros(band_limit: float) -> list[tuple[int, float]]:
+    """All (m, l_mk) with J'_m(l_mk) = 0 and l_mk below the band limit, the constant included."""
+    zeros = [(0, 0.0)]
+    for m in range(int(band_limit) + 1):
+        candidates = special.jnp_zeros(m, int(band_limit / np.pi) + 2)
+        found = [(m, float(zero)) for zero in candidates if 0 < zero < band_limit]
+        if m > 0 and not found:
+            break
+        zeros += found
+    return zeros
+
+
+@dataclass(frozen=True)
+class DiskHarmonics:
+    """Disk harmonics sampled on a window of `window_px` pixels.
+
+    Coefficients are (M, K) arrays with three blocks: the K0 rotation-free numbers (m = 0), then
+    the cosine and the sine parts of the P pairs (m > 0), so K = K0 + 2 P. They are scaled to unit
+    norm: white noise of standard deviation s in the pixels is nearly white noise s in them.
+
+    Attributes
+    ----------
+    window_px : int
+    band_limit : float
+        Largest l_mk kept (radians over the disk's radius).
+    order : (K,) int
+        Angular order m of each coefficient.
+    functions : (K, D) float32
+        The basis at the D pixels of the disk (row-major).
+    inverse : (D, K) float32
+        Least-squares projection from pixels to coefficients.
+    """
+
+    window_px: int
+    band_limit: float
+    order: np.ndarray
+    functions: np.ndarray
+    inverse: np.ndarray
+
+    @classmethod
+    def build(cls, window_px: int, band_limit: float | None = None) -> DiskHarmonics:
+        """Compute the basis; `band_limit=None` keeps features down to a period of 5 pixels.
+
+        Raises
+        ------
+        ValueError
+            If the window is under 5 px, or the band limit asks for more functions than pixels.
+        """
+        if int(window_px) != window_px or window_px < 5:
+            raise ValueError(f"window_px={window_px}, but a whole number of at least 5 is needed")
+        window_px = int(window_px)
+        radius = window_px / 2
+        limit = RADIANS_PER_PIXEL * radius if band_limit is None else float(band_limit)
+        if not 0 < limit <= 2.2 * radius:
+            raise ValueError(
+                f"band_limit={limit:g}, but {window_px} pixels resolve between 0 and "
+                f"{2.2 * radius:g}: choose a smaller limit or a larger window"
+            )
+        offset = pixel_offsets(window_px)
+        mask = disk_mask(window_px)
+        r = np.hypot(offset[:, None], offset[None, :])[mask] / radius
+        phi = np.arctan2(-offset[:, None], offset[None, :])[mask]  # rows run down
+        zeros = _derivative_zeros(limit)
+        still = [special.jv(0, zero * r) for m, zero in zeros if m == 0]
+        pairs = [(m, special.jv(m, zero * r)) for m, zero in zeros if m > 0]
+        cosines = [radial * np.cos(m * phi) for m, radial in pairs]
+        sines = [radial * np.sin(m * phi) for m, radial in pairs]
+        # One common norm a pair: a norm each would make a turn leak between cos and sin.
+        norm = [np.sqrt((c @ c + s @ s) / 2) for c, s in zip(cosines, sines, strict=True)]
+        norms = np.array([np.linalg.norm(f) for f in still] + norm + norm)
+        functions = np.array(still + cosines + sines) / norms[:, None]
+        turning = [m for m, _ in pairs]
+        return cls(
+            window_px=window_px,
+            band_limit=limit,
+            order=np.array([0] * len(still) + turning + turning),
+            functions=functions.astype(np.float32),
+            inverse=np.linalg.pinv(functions).astype(np.float32),
+        )
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    @property
+    def n_still(self) -> int:
+        """K0, the number of coefficients that no rotation changes."""
+        return int((self.order == 0).sum())
+
+    @property
+    def pair_order(self) -> np.ndarray:
+        """Angular order m of each of the P pairs, (P,) int."""
+        return self.order[self.n_still : (self.n_still + len(self.order)) // 2]
+
+    def project(self, stack: np.ndarray) -> np.ndarray:
+        """Coefficients (M, K) float32 of sub-images (M, w, w), by least squares on the disk."""
+        stack = np.asarray(stack)
+        side = self.window_px
+        if stack.ndim != 3 or stack.shape[1:] != (side, side):
+            raise ValueError(
+                f"the sub-images have shape {stack.shape}, but (M, {side}, {side}) is needed: "
+                f"cut them with cut_subimages(image, positions, {side})"
+            )
+        return stack[:, disk_mask(side)].astype(np.float32) @ self.inverse
+
+    def synthesise(self, coefficients: np.ndarray) -> np.ndarray:
+        """Sub-images (M, w, w) float32 of coefficients (M, K); NaN outside the disk."""
+        coefficients = np.asarray(coefficients, dtype=np.float32)
+        side = self.window_px
+        stack = np.full((len(coefficients), side, side), np.nan, dtype=np.float32)
+        stack[:, disk_mask(side)] = coefficients @ self.functions
+        return stack
+
+    def split(self, coefficients):
+        """The three blocks (K0, P cosines, P sines) of the last axis; numpy or torch."""
+        first = self.n_still
+        second = (first + len(self.order)) // 2
+        parts = (slice(0, first), slice(first, second), slice(second, None))
+        return tuple(coefficients[..., part] for part in parts)
+
+    def rotate(self, coefficients: np.ndarray, angle: np.ndarray | float) -> np.ndarray:
+        """Turn each motif by `angle` (M,) or scalar, radians, counter-clockwise as displayed."""
+        still, cosine, sine = self.split(np.asarray(coefficients))
+        phase = self.pair_order * np.asarray(angle, dtype=np.float64)[..., None]
+        c, s = np.cos(phase), np.sin(phase)
+        still = np.broadcast_to(
+            still, (*np.broadcast_shapes(still.shape[:-1], phase.shape[:-1]), self.n_still)
+        )
+        turned = [still, cosine * c - sine * s, cosine * s + sine * c]
+        return np.concatenate(turned, axis=-1).astype(np.float32)
+
+
+def angular_power(coefficients: np.ndarray, basis: DiskHarmonics) -> np.ndarray:
+    """Power in each angular order, (M, m_max + 1): unchanged by any rotation of the sub-image.
+
+    The constant (the mean brightness) is left out of order 0: it says nothing about symmetry.
+    """
+    power = np.asarray(coefficients, dtype=np.float64) ** 2
+    power[:, 0] = 0  # the first function is the constant
+    orders = np.arange(basis.order.max() + 1)
+    return power @ (basis.order[:, None] == orders).astype(np.float64)

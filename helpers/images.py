@@ -1,0 +1,88 @@
+"""What every step does first: turn what the user hands in into a clean 2-D array."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from scipy import ndimage
+
+LARGEST_SHARE_OF_NAN = 0.01
+
+
+def as_image(image) -> np.ndarray:
+    """Return `image` as a finite float32 array (rows, columns).
+
+    Parameters
+    ----------
+    image : numpy.ndarray or hyperspy Signal2D
+        One image. A few missing pixels (NaN or infinite, at most 1 %) are filled from the nearest
+        valid one, with a warning that counts them.
+
+    Raises
+    ------
+    ValueError
+        If `image` is not 2-D, is empty, is constant, or misses more than 1 % of its pixels.
+    """
+    values = np.asarray(getattr(image, "data", image))
+    if values.ndim == 3:
+        raise ValueError(
+            f"the image has shape {values.shape}, but one 2-D image is needed: average the frames "
+            "with align_stack(stack), or treat each frame alone with process_stack"
+        )
+    if values.ndim != 2 or values.size == 0:
+        raise ValueError(f"the image has shape {values.shape}, but (rows, columns) is needed")
+    if not (np.issubdtype(values.dtype, np.number) or values.dtype == bool) or np.iscomplexobj(
+        values
+    ):
+        raise ValueError(f"the image holds {values.dtype} values, but real numbers are needed")
+    values = _fill_missing(values.astype(np.float32))
+    if values.min() == values.max():
+        raise ValueError(
+            f"the image is constant (every pixel is {values.flat[0]:g}): there is nothing to find; "
+            "check that the right signal of the file was loaded"
+        )
+    return values
+
+
+def _fill_missing(values: np.ndarray) -> np.ndarray:
+    missing = ~np.isfinite(values)
+    count = int(missing.sum())
+    if count == 0:
+        return values
+    if count > LARGEST_SHARE_OF_NAN * values.size:
+        raise ValueError(
+            f"{count} of {values.size} pixels are NaN or infinite, but at most "
+            f"{LARGEST_SHARE_OF_NAN:.0%} can be filled: crop the image to its valid part"
+        )
+    warnings.warn(f"{count} NaN or infinite pixels were filled from their neighbours", stacklevel=3)
+    nearest = ndimage.distance_transform_edt(missing, return_distances=False, return_indices=True)
+    return values[tuple(nearest)]
+
+
+def as_positions(positions) -> np.ndarray:
+    """Return `positions` (N, 2) [row, column] in pixels as float64, taking a Columns table too.
+
+    Raises
+    ------
+    ValueError
+        If the shape is not (N, 2), N is zero, or no position is finite.
+    """
+    values = np.asarray(getattr(positions, "positions", positions), dtype=np.float64)
+    if values.ndim != 2 or values.shape[1] != 2 or len(values) == 0:
+        raise ValueError(
+            f"positions have shape {values.shape}, but (N, 2) with N of at least 1 is needed: "
+            "one [row, column] in pixels for each column"
+        )
+    if not np.isfinite(values).all(axis=1).any():
+        raise ValueError(f"none of the {len(values)} positions is finite: locate the columns again")
+    return values
+
+
+def pixel_size_nm(image) -> float | None:
+    """Pixel size in nm from the axes of a Signal2D, or None for arrays and axes left in px."""
+    axes = getattr(image, "axes_manager", None)
+    if axes is None:
+        return None
+    axis = axes.signal_axes[0]
+    return float(axis.scale) if str(axis.units) == "nm" else None
