@@ -83,17 +83,25 @@ def scan_one_configuration(crystal, seed: int) -> np.ndarray:
     return planes.reshape(-1, *SCAN_POINTS)[1:]  # the first plane is the entrance: no specimen
 
 
-def unfold(eighth: np.ndarray) -> np.ndarray:
-    """Fill the whole periodic cell (T, y, z) from its asymmetric eighth [0, a/2] x [0, c/4].
+def list_columns() -> dict[str, np.ndarray]:
+    """The heavy columns of the projected cell: place (y, z) in cell fractions, kind, sign.
 
-    c2mm: mirrors at y = 0 and z = 0, and the point (y, z) is that at (y + 1/2, z + 1/2).
+    The sign of the layer is +1 when the rock-salt gap lies on the column's +c side, -1 on its -c
+    side, 0 for Sr1 in the middle of the perovskite block.
     """
-    lower = eighth
-    # (y, z) with z in [c/4, c/2] equals (a/2 - y, c/2 - z): the centring, then both mirrors.
-    upper = eighth[:, ::-1, ::-1]
-    quarter = np.concatenate([lower, upper[:, :, 1:]], axis=2)
-    half = np.concatenate([quarter, quarter[:, :, -2:0:-1]], axis=2)
-    return np.concatenate([half, half[:, -2:0:-1]], axis=1)
+    rows = []
+    for species, (_, y, z) in SITES:
+        if species == "O":
+            continue
+        from_block = z - np.round(2 * z) / 2  # height above the middle of its own block
+        site = species if species == "Fe" else ("Sr1" if abs(from_block) < 1e-6 else "Sr2")
+        sign = 0 if site == "Sr1" else int(np.sign(from_block))
+        rows += [
+            (y, z % 1, species, site, sign),
+            ((y + 0.5) % 1, (z + 0.5) % 1, species, site, sign),
+        ]
+    y, z, species, site, sign = (np.array(column) for column in zip(*rows, strict=True))
+    return {"site_yz": np.stack([y, z], 1), "species": species, "site": site, "sign": sign}
 
 
 def main() -> None:
@@ -129,6 +137,7 @@ def main() -> None:
         eighth=mean.astype(np.float32),
         thickness_nm=thickness_nm,
         cell_nm=np.array([A_ANGSTROM, C_ANGSTROM]) / 10,
+        **list_columns(),
     )
     print(f"{options.out}: {len(runs)} configurations, residual noise {noise:.2%} of the mean")
 

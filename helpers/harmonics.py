@@ -93,8 +93,9 @@ class DiskHarmonics:
         r = np.hypot(offset[:, None], offset[None, :])[mask] / radius
         phi = np.arctan2(-offset[:, None], offset[None, :])[mask]  # rows run down
         zeros = _derivative_zeros(limit)
-        still = [special.jv(0, zero * r) for m, zero in zeros if m == 0]
-        pairs = [(m, special.jv(m, zero * r)) for m, zero in zeros if m > 0]
+        radii, place = np.unique(r.round(9), return_inverse=True)  # each stands at 4 or 8 pixels
+        still = [special.jv(0, zero * radii)[place] for m, zero in zeros if m == 0]
+        pairs = [(m, special.jv(m, zero * radii)[place]) for m, zero in zeros if m > 0]
         cosines = [radial * np.cos(m * phi) for m, radial in pairs]
         sines = [radial * np.sin(m * phi) for m, radial in pairs]
         # One common norm a pair: a norm each would make a turn leak between cos and sin.
@@ -107,7 +108,7 @@ class DiskHarmonics:
             band_limit=limit,
             order=np.array([0] * len(still) + turning + turning),
             functions=functions.astype(np.float32),
-            inverse=np.linalg.pinv(functions).astype(np.float32),
+            inverse=np.linalg.solve(functions @ functions.T, functions).T.astype(np.float32),
         )
 
     def __len__(self) -> int:

@@ -1,0 +1,607 @@
+"""A variational autoencoder that knows what a rotation is.
+
+A sub-image is a motif g(z), turned by an unknown angle theta, plus noise. The motif depends on a
+few latent numbers z; the angle does not have to be learned, because in disk harmonics a rotation
+is exact and the overlap of data and turned motif is a short Fourier series in theta. The likelihood
+is summed over *all* angles::
+
+    log p(c|z) = log mean_theta exp(-|c - R_theta g(z)|^2 / 2 s^2) - K log s
+    loss       = -E_q(z|c) log p(c|z) + beta * KL(q(z|c) || N(0, 1))
+
+An encoder network proposes z from the coefficients c of a sub-image, a decoder network draws g(z).
+The idea of a VAE with the rotation kept apart from z is that of Bepler et al., arXiv:1909.11663.
+What differs: no network draws pixels, and the angle is marginalised, not encoded.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from tqdm.auto import tqdm
+
+from .harmonics import DiskHarmonics, disk_mask
+
+N_ANGLES = 360  # finer than the posterior is wide; the best one is refined by Newton's method
+BETA_START = 31.0  # times its end value: the angle must settle before z may speak
+BATCH = 128
+LEARNING_RATE = 3e-3
+SIGMA_PACE = 5  # one number falls by a factor of ten: it may move faster than the networks
+ANNEAL_STEPS = 600
+N_TURNS = 16  # inputs are encoded at this many turns and averaged, so that z does not see the turn
+MIN_SUBIMAGES = 16
+ENOUGH_SUBIMAGES = 200
+PIXEL_SIZE_TOLERANCE = 0.03
+FORMAT = "rvae-stem-book model 1"
+
+
+class Motifs(nn.Module):
+    """The two networks: coefficients (B, K) -> z (B, d), and z -> the motif at rest (B, K)."""
+
+    def __init__(self, n_coefficients: int, latent_dim: int, hidden: int = 128):
+        super().__init__()
+        self.encoder = _three_layers(n_coefficients, hidden, 2 * latent_dim)
+        self.decoder = _three_layers(latent_dim, hidden, n_coefficients)
+        self.log_sigma = nn.Parameter(torch.zeros(()))
+
+    def encode(self, c: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean and log-variance of z, (B, d) each."""
+        mean, log_variance = self.encoder(c).chunk(2, dim=-1)
+        return mean, log_variance.clamp(-12, 6)
+
+
+def _three_layers(n_in: int, hidden: int, n_out: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(n_in, hidden),
+        nn.SiLU(),
+        nn.Linear(hidden, hidden),
+        nn.SiLU(),
+        nn.Linear(hidden, n_out),
+    )
+
+
+class AngleSeries:
+    """The overlap of data and turned motif, a Fourier series in the angle.
+
+    <c, R_theta g> = S_0 + sum_m A_m cos(m theta) + B_m sin(m theta), kept as (B, 2m + 1).
+    """
+
+    def __init__(self, basis: DiskHarmonics, device: str = "cpu"):
+        orders = np.arange(1, basis.order.max() + 1)
+        shares = basis.pair_order[:, None] == orders
+        self.split = basis.split
+        self.shares = torch.as_tensor(shares, dtype=torch.float32, device=device)  # (P, m)
+        self.orders = torch.as_tensor(orders, dtype=torch.float32, device=device)
+        self.grid = torch.arange(N_ANGLES, device=device) * (2 * torch.pi / N_ANGLES) - torch.pi
+        phase = self.orders[:, None] * self.grid
+        self.waves = torch.cat([torch.ones_like(phase[:1]), phase.cos(), phase.sin()])  # (2m+1, A)
+
+    def of(self, c: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
+        """The series (B, 2m + 1) of data c and motifs g, (B, K) each."""
+        c0, c_cos, c_sin = self.split(c)
+        g0, g_cos, g_sin = self.split(g)
+        constant = (c0 * g0).sum(-1, keepdim=True)
+        cosine = (c_cos * g_cos + c_sin * g_sin) @ self.shares
+        sine = (c_sin * g_cos - c_cos * g_sin) @ self.shares
+        return torch.cat([constant, cosine, sine], dim=-1)
+
+    def best_angle(self, series: torch.Tensor) -> torch.Tensor:
+        """The angle (B,) at the top of each series: the best of the grid, refined by Newton."""
+        angle = self.grid[(series @ self.waves).argmax(-1)]
+        cosine, sine = series[:, 1:].chunk(2, dim=-1)
+        reach = 2 * torch.pi / N_ANGLES
+        for _ in range(4):
+            phase = self.orders * angle[:, None]
+            slope = ((sine * phase.cos() - cosine * phase.sin()) * self.orders).sum(-1)
+            bend = ((cosine * phase.cos() + sine * phase.sin()) * self.orders**2).sum(-1)
+            step = torch.where(bend > 0, slope / bend.clamp_min(1e-12), 0.0)
+            angle = angle + step.clamp(-reach, reach)
+        return angle
+
+    def turn(self, series: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
+        """The series (B, 2m + 1) of motifs turned by -angle: its top moves by +angle."""
+        cosine, sine = series[:, 1:].chunk(2, dim=-1)
+        c, s = (self.orders * angle[:, None]).cos(), (self.orders * angle[:, None]).sin()
+        return torch.cat([series[:, :1], cosine * c - sine * s, cosine * s + sine * c], dim=-1)
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What the model says of M sub-images.
+
+    Attributes
+    ----------
+    angle : (M,) float64
+        The most probable turn of each motif, radians in (-pi, pi], counter-clockwise as displayed.
+    angle_sd : (M,) float64
+        Rms distance from `angle` under the posterior, radians. Where two angles explain the data
+        alike it is large, and rightly so; `folded_sd` judges modulo a symmetry.
+    latent, latent_sd : (M, d) float64
+    residual : (M,) float64
+        Rms misfit within the band limit in units of the learned noise: about 1 for a good fit.
+    """
+
+    angle: np.ndarray
+    angle_sd: np.ndarray
+    latent: np.ndarray
+    latent_sd: np.ndarray
+    residual: np.ndarray
+    _series: np.ndarray = field(repr=False)  # (M, 2m + 1), log posterior of the angle
+
+    def __len__(self) -> int:
+        return len(self.angle)
+
+    def angle_posterior(self, angles: np.ndarray | None = None, rows=slice(None)) -> np.ndarray:
+        """Probability of each of A angles, (M, A), every row summing to 1.
+
+        Parameters
+        ----------
+        angles : (A,) evenly spaced radians; 360 from -pi by default.
+        rows : slice or indices of the sub-images wanted; all by default.
+        """
+        angles = _angle_grid() if angles is None else np.asarray(angles)
+        series = self._series[rows]
+        phase = np.arange(1, (series.shape[1] + 1) // 2)[:, None] * angles
+        log_p = series[:, 1:] @ np.concatenate([np.cos(phase), np.sin(phase)])
+        p = np.exp(log_p - log_p.max(axis=1, keepdims=True))
+        return p / p.sum(axis=1, keepdims=True)
+
+    def folded_sd(self, order: int) -> np.ndarray:
+        """Rms distance (M,) from `angle` modulo 2 pi / order, radians."""
+        period = 2 * np.pi / order
+        sd = np.empty(len(self))
+        for first in range(0, len(self), 4096):
+            rows = slice(first, first + 4096)
+            off = _angle_grid() - self.angle[rows, None]
+            off -= period * np.round(off / period)
+            sd[rows] = np.sqrt((self.angle_posterior(rows=rows) * off**2).sum(axis=1))
+        return sd
+
+
+def _angle_grid() -> np.ndarray:
+    return np.arange(N_ANGLES) * 2 * np.pi / N_ANGLES - np.pi
+
+
+class RVAE:
+    """Learn the motifs of a stack of sub-images and the turn of each.
+
+    Parameters
+    ----------
+    window_px : int
+        Side of the sub-images. Only the inscribed disk takes part.
+    latent_dim : int
+        How many numbers besides the angle describe a motif.
+    seed : int
+        Same seed, same machine: same model.
+    beta : float
+        Weight of the prior on z; annealed from 31 times this value.
+    band_limit : float, optional
+        Of the disk harmonics; by default features down to a period of 5 px are kept.
+    device : {"auto", "cpu", "cuda"}
+
+    Attributes
+    ----------
+    history : list of dict
+        One row a pass: epoch, loss, misfit (-log p), kl, beta, sigma, learning_rate.
+
+    Examples
+    --------
+    >>> model = RVAE(40).fit(stack)                                     # doctest: +SKIP
+    >>> encoding = model.encode(stack)                                  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        window_px: int,
+        *,
+        latent_dim: int = 2,
+        seed: int = 0,
+        beta: float = 1.0,
+        band_limit: float | None = None,
+        device: str = "auto",
+    ):
+        if int(latent_dim) != latent_dim or latent_dim < 1:
+            raise ValueError(f"latent_dim={latent_dim}, but a whole number of at least 1 is needed")
+        if not beta > 0:
+            raise ValueError(f"beta={beta}, but a positive number is needed; 1 is the plain VAE")
+        self.basis = DiskHarmonics.build(window_px, band_limit)
+        self.latent_dim, self.seed, self.beta = int(latent_dim), int(seed), float(beta)
+        cuda = device == "cuda" or (device == "auto" and torch.cuda.is_available())
+        self.device = "cuda" if cuda else "cpu"
+        self.pixel_size_nm: float | None = None
+        self.history: list[dict] = []
+        self._scale: tuple[float, float] | None = None  # offset and gain of the training stack
+        self._reference: torch.Tensor | None = None  # (K,), the motif whose angle is zero
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            self._motifs = Motifs(len(self.basis), self.latent_dim).to(self.device)
+        self._series = AngleSeries(self.basis, self.device)
+
+    def __repr__(self) -> str:
+        state = "untrained" if self._scale is None else f"trained, {len(self.history)} epochs"
+        size = f"window_px={self.basis.window_px}, latent_dim={self.latent_dim}"
+        return f"RVAE({size}, {len(self.basis)} harmonics, {state})"
+
+    # ---------------------------------------------------------------- training
+
+    def fit(
+        self,
+        stack: np.ndarray,
+        *,
+        epochs: int | None = None,
+        progress: bool = True,
+        pixel_size_nm: float | None = None,
+    ) -> RVAE:
+        """Train on sub-images (M, w, w) and return the model.
+
+        Parameters
+        ----------
+        epochs : int, optional
+            Exactly this many passes over all sub-images; by default training stops by itself.
+        progress : bool
+            Show a bar with the loss.
+        pixel_size_nm : float, optional
+            Remembered, and compared when the model encodes another image.
+
+        Raises
+        ------
+        ValueError
+            If the stack has the wrong shape, holds too few sub-images, NaN, or no contrast.
+        """
+        if epochs is not None and (int(epochs) != epochs or epochs < 1):
+            raise ValueError(f"epochs={epochs}, but a whole number of at least 1 is needed")
+        c = self._project(stack)
+        if len(c) < MIN_SUBIMAGES:
+            raise ValueError(
+                f"{len(c)} sub-images, but at least {MIN_SUBIMAGES} are needed to learn a motif: "
+                "use a larger image or a smaller window"
+            )
+        self._scale = _offset_and_gain(c, self.basis)
+        self.pixel_size_nm = pixel_size_nm
+        self._train(self._normalise(c, self._scale), epochs, progress)
+        return self
+
+    def _train(self, c: torch.Tensor, epochs: int | None, progress: bool) -> None:
+        chance = torch.Generator(self.device).manual_seed(self.seed)
+        noise = self._motifs.log_sigma
+        networks = [p for p in self._motifs.parameters() if p is not noise]
+        groups = [{"params": networks, "pace": 1}, {"params": [noise], "pace": SIGMA_PACE}]
+        optimiser = torch.optim.Adam(groups, lr=LEARNING_RATE)
+        plan = _Schedule(len(c), epochs)
+        self.history = []
+        bar = tqdm(total=epochs, desc="rVAE", unit="epoch", disable=not progress)
+        while not plan.done(self.history):
+            for group in optimiser.param_groups:
+                group["lr"] = plan.learning_rate * group["pace"]
+            beta = self.beta * plan.beta_factor(len(self.history))
+            row = self._one_pass(c, beta, optimiser, chance)
+            row = {"epoch": len(self.history) + 1, **row, "learning_rate": plan.learning_rate}
+            self.history.append(row)
+            bar.set_postfix(loss=f"{row['loss']:.2f}", kl=f"{row['kl']:.2f}")
+            bar.update()
+        bar.close()
+        self._settle(c)
+
+    def _one_pass(self, c, beta: float, optimiser, chance: torch.Generator) -> dict:
+        """One pass over all sub-images, each turned at random; returns the averages of the pass."""
+        totals = np.zeros(3)
+        for batch in torch.randperm(len(c), generator=chance, device=c.device).split(BATCH):
+            angle = torch.rand(len(batch), generator=chance, device=c.device) * 2 * torch.pi
+            turned = self._rotate(c[batch], angle)
+            mean, log_variance = self._motifs.encode(turned)
+            noise = torch.randn(mean.shape, generator=chance, device=c.device)
+            z = mean + (log_variance / 2).exp() * noise
+            misfit = -self._log_likelihood(turned, self._motifs.decoder(z)).mean()
+            kl = (mean**2 + log_variance.exp() - 1 - log_variance).sum(-1).mean() / 2
+            loss = misfit + beta * kl
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            totals += len(batch) / len(c) * np.array([loss.item(), misfit.item(), kl.item()])
+        sigma = self._motifs.log_sigma.exp().item()
+        return dict(zip(("loss", "misfit", "kl"), totals.tolist(), strict=True)) | {
+            "beta": beta,
+            "sigma": sigma,
+        }
+
+    def _log_likelihood(self, c: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
+        """log p(c|z), (B,), the angle marginalised over the whole circle."""
+        variance = (2 * self._motifs.log_sigma).exp()
+        overlap = self._series.of(c, g) @ self._series.waves  # (B, A)
+        over_angles = torch.logsumexp(overlap / variance, dim=-1) - np.log(N_ANGLES)
+        norms = ((c**2).sum(-1) + (g**2).sum(-1)) / (2 * variance)
+        return over_angles - norms - c.shape[-1] * self._motifs.log_sigma
+
+    def _rotate(self, c: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
+        still, cosine, sine = self.basis.split(c)
+        phase = angle[:, None] * self._series.orders @ self._series.shares.T  # (B, P)
+        cos, sin = phase.cos(), phase.sin()
+        return torch.cat([still, cosine * cos - sine * sin, cosine * sin + sine * cos], dim=-1)
+
+    # ------------------------------------------------------- after the training
+
+    @torch.no_grad()
+    def _settle(self, c: torch.Tensor) -> None:
+        """Sort the latents, choose their signs, and fix the zero of the angle."""
+        sample = c[:: max(1, len(c) // 4000)]
+        z = self._encode_invariantly(sample)[0]
+        self._sort_latents(z)
+        z = self._encode_invariantly(sample)[0]
+        g = self._motifs.decoder(z)
+        reference = g[(g - g.mean(0)).norm(dim=-1).argmin()]
+        for _ in range(5):  # the mean of all decoded motifs, each turned onto the last mean
+            turn = self._series.best_angle(self._series.of(g, reference.expand_as(g)))
+            reference = self._rotate(g, -turn).mean(0)
+        self._reference = reference
+
+    def _sort_latents(self, z: torch.Tensor) -> None:
+        """Order by the variance of the decoded motif that each explains; + means brighter.
+
+        The change is made in the weights, so that nothing has to be remembered.
+        """
+        middle = z.mean(0).expand_as(z)
+        explained, brightness = [], []
+        for j in range(self.latent_dim):
+            alone = middle.clone()
+            alone[:, j] = z[:, j]
+            g = self._motifs.decoder(alone)
+            explained.append(g.var(dim=0).sum())
+            brightness.append(((z[:, j] - z[:, j].mean()) * g[:, 0]).mean())
+        order = torch.stack(explained).argsort(descending=True)
+        sign = torch.where(torch.stack(brightness) < 0, -1.0, 1.0)[order]
+        last, first = self._motifs.encoder[-1], self._motifs.decoder[0]
+        rows = torch.cat([order, order + self.latent_dim])
+        flip = torch.cat([sign, torch.ones_like(sign)])
+        last.weight.copy_(last.weight[rows] * flip[:, None])
+        last.bias.copy_(last.bias[rows] * flip)
+        first.weight.copy_(first.weight[:, order] * sign)
+
+    def _encode_invariantly(self, c: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean and standard deviation of z, (B, d), averaged over turns of the input."""
+        means, squares = 0.0, 0.0
+        for turn in torch.arange(N_TURNS, device=c.device) * (2 * torch.pi / N_TURNS):
+            mean, log_variance = self._motifs.encode(self._rotate(c, turn.expand(len(c))))
+            means = means + mean / N_TURNS
+            squares = squares + (mean**2 + log_variance.exp()) / N_TURNS
+        return means, (squares - means**2).clamp_min(0).sqrt()
+
+    def _gauge(self, g: torch.Tensor) -> torch.Tensor:
+        """Turn (B,) of each decoded motif against the reference motif."""
+        return self._series.best_angle(self._series.of(g, self._reference.expand_as(g)))
+
+    # ------------------------------------------------------------------- using
+
+    @torch.no_grad()
+    def encode(
+        self,
+        stack: np.ndarray,
+        *,
+        normalization: str = "stack",
+        pixel_size_nm: float | None = None,
+    ) -> Encoding:
+        """Angle and latents of sub-images (M, w, w), with their uncertainty.
+
+        Parameters
+        ----------
+        normalization : {"stack", "model"}
+            "stack" estimates offset and gain from the whole stack handed in, for another image;
+            "model" keeps those of the training, for parts of the same image and single columns.
+        pixel_size_nm : float, optional
+            A warning says so when it differs by more than 3 % from the training's.
+
+        Raises
+        ------
+        RuntimeError
+            If the model is not trained.
+        ValueError
+            If the stack does not fit the model, or `normalization` is another word.
+        """
+        self._require_training()
+        if normalization not in ("stack", "model"):
+            raise ValueError(f'normalization={normalization!r}, but "stack" or "model" is needed')
+        self._compare_pixel_size(pixel_size_nm)
+        c = self._project(stack)
+        scale = self._scale
+        if normalization == "stack":
+            scale = _offset_and_gain(c, self.basis)
+            if len(c) < ENOUGH_SUBIMAGES:
+                warnings.warn(
+                    f"offset and gain were estimated from {len(c)} sub-images; under "
+                    f'{ENOUGH_SUBIMAGES} use normalization="model" for parts of the same image',
+                    stacklevel=2,
+                )
+        parts = [self._encode_part(part) for part in self._normalise(c, scale).split(4096)]
+        return Encoding(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+
+    def _encode_part(self, c: torch.Tensor) -> tuple[np.ndarray, ...]:
+        latent, latent_sd = self._encode_invariantly(c)
+        g = self._motifs.decoder(latent)
+        series = self._series.of(c, g)
+        turn = self._series.best_angle(series)
+        misfit = (c - self._rotate(g, turn)).square().mean(-1)
+        sigma = self._motifs.log_sigma.exp()
+        gauge = self._gauge(g)
+        angle = _wrap(turn + gauge)
+        log_posterior = self._series.turn(series, gauge) / sigma**2
+        probability = (log_posterior @ self._series.waves).softmax(-1)
+        off = _wrap(self._series.grid - angle[:, None])
+        angle_sd = (probability * off**2).sum(-1).sqrt()
+        values = (angle, angle_sd, latent, latent_sd, misfit.sqrt() / sigma, log_posterior)
+        return tuple(v.double().cpu().numpy() for v in values)
+
+    @torch.no_grad()
+    def decode(self, latent: np.ndarray, angle: np.ndarray | float = 0.0) -> np.ndarray:
+        """Draw motifs (M, w, w) of `latent` (M, d), turned by `angle`, in the input's units.
+
+        NaN outside the disk. `decode(e.latent, e.angle)` reconstructs what was encoded.
+        """
+        self._require_training()
+        latent = np.atleast_2d(np.asarray(latent, dtype=np.float32))
+        if latent.shape[1] != self.latent_dim:
+            raise ValueError(
+                f"latent has shape {latent.shape}, but this model has latent_dim={self.latent_dim}"
+            )
+        g = self._motifs.decoder(torch.as_tensor(latent, device=self.device))
+        angle = torch.as_tensor(np.broadcast_to(angle, len(g)).astype(np.float32).copy())
+        g = self._rotate(g, angle.to(self.device) - self._gauge(g))
+        offset, gain = self._scale
+        return self.basis.synthesise(g.cpu().numpy() * gain) + np.float32(offset)
+
+    def _project(self, stack: np.ndarray) -> np.ndarray:
+        """Coefficients (M, K), in chunks, so that a memory-mapped stack stays on disk."""
+        shape = np.shape(stack)
+        if len(shape) != 3 or shape[0] == 0:
+            raise ValueError(f"the sub-images have shape {shape}, but (M, w, w) is needed")
+        chunks = [self.basis.project(stack[i : i + 8192]) for i in range(0, len(stack), 8192)]
+        c = np.concatenate(chunks)
+        bad = int((~np.isfinite(c)).any(axis=1).sum())
+        if bad:
+            raise ValueError(f"{bad} of {len(c)} sub-images hold NaN or infinite pixels: drop them")
+        return c
+
+    def _normalise(self, c: np.ndarray, scale: tuple[float, float]) -> torch.Tensor:
+        offset, gain = scale
+        c = (c - offset * _constant(self.basis)) / gain
+        return torch.as_tensor(c.astype(np.float32), device=self.device)
+
+    def _compare_pixel_size(self, pixel_size_nm: float | None) -> None:
+        if pixel_size_nm is None or self.pixel_size_nm is None:
+            return
+        change = pixel_size_nm / self.pixel_size_nm - 1
+        if abs(change) > PIXEL_SIZE_TOLERANCE:
+            warnings.warn(
+                f"the model was trained at {self.pixel_size_nm:g} nm a pixel, this stack has "
+                f"{pixel_size_nm:g} nm ({change:+.0%}): resample the image to the model's size",
+                stacklevel=3,
+            )
+
+    def _require_training(self) -> None:
+        if self._scale is None:
+            raise RuntimeError("this model is not trained yet: call fit(stack) first")
+
+    # ------------------------------------------------------------------ keeping
+
+    def save(self, path: str | Path) -> Path:
+        """Write the model to a safetensors file (weights, and settings as JSON in its header)."""
+        from safetensors.torch import save_file
+
+        self._require_training()
+        settings = {
+            "window_px": self.basis.window_px,
+            "band_limit": self.basis.band_limit,
+            "latent_dim": self.latent_dim,
+            "seed": self.seed,
+            "beta": self.beta,
+            "pixel_size_nm": self.pixel_size_nm,
+            "scale": self._scale,
+            "history": self.history,
+        }
+        path = Path(path)
+        tensors = {k: v.cpu().contiguous() for k, v in self._motifs.state_dict().items()}
+        partial = path.with_name(path.name + ".partial")
+        header = {"format": FORMAT, "settings": json.dumps(settings)}
+        save_file(tensors | {"reference": self._reference.cpu()}, partial, metadata=header)
+        partial.replace(path)
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path, *, device: str = "auto") -> RVAE:
+        """Read a model that `save` wrote. Nothing in the file is executed.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            If there is no such file, or it is not a whole model of this package.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        path = Path(path)
+        if not path.is_file():
+            raise FileNotFoundError(f"no model file at {path}: train one and save it there")
+        try:
+            with safe_open(path, framework="pt") as stored:
+                header = stored.metadata() or {}
+                tensors = {name: stored.get_tensor(name) for name in stored.keys()}
+            if header.get("format") != FORMAT:
+                raise ValueError(f"its format is {header.get('format')!r}")
+            settings = json.loads(header["settings"])
+            names = ("latent_dim", "seed", "beta", "band_limit")
+            chosen = {name: settings[name] for name in names}
+            model = cls(settings["window_px"], device=device, **chosen)
+            model._reference = tensors.pop("reference").to(model.device)
+            model._motifs.load_state_dict(tensors)
+            model._scale = tuple(settings["scale"])
+            model.pixel_size_nm, model.history = settings["pixel_size_nm"], settings["history"]
+        except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as problem:
+            raise ValueError(
+                f"{path} is not a whole model of this package ({problem}): save it again"
+            ) from problem
+        return model
+
+
+class _Schedule:
+    """When beta and the learning rate fall, and when training ends.
+
+    beta falls in the first part (or half of a given number of epochs). After it the learning rate
+    falls whenever the loss has stopped falling; the second time, training has converged.
+    """
+
+    patience = 3
+    least_gain = 0.2  # nats a sub-image
+    most_falls = 2
+
+    def __init__(self, n_subimages: int, epochs: int | None):
+        steps = -(-n_subimages // BATCH)
+        self.epochs = epochs
+        self.anneal = max(1, -(-ANNEAL_STEPS // steps) if epochs is None else epochs // 2)
+        self.learning_rate = LEARNING_RATE
+        self.since, self.best, self.falls = 0, np.inf, 0
+
+    def beta_factor(self, epoch: int) -> float:
+        return 1 + (BETA_START - 1) * max(0.0, 1 - epoch / self.anneal)
+
+    def done(self, history: list[dict]) -> bool:
+        n = len(history)
+        if self.epochs is not None:
+            left = 1 - max(0, n - self.anneal) / max(1, self.epochs - self.anneal)
+            self.learning_rate = LEARNING_RATE * max(0.1, left)
+            return n >= self.epochs
+        if n <= self.anneal:
+            return False
+        loss = history[-1]["loss"]
+        if loss < self.best - self.least_gain:
+            self.best, self.since = loss, 0
+        else:
+            self.since += 1
+        if self.since >= self.patience:
+            self.since, self.falls = 0, self.falls + 1
+            self.learning_rate *= 0.3
+        return self.falls >= self.most_falls
+
+
+def _constant(basis: DiskHarmonics) -> np.ndarray:
+    """Coefficients (K,) of an image that is 1 everywhere."""
+    ones = np.zeros(len(basis), dtype=np.float32)
+    ones[0] = np.sqrt(disk_mask(basis.window_px).sum())
+    return ones
+
+
+def _offset_and_gain(c: np.ndarray, basis: DiskHarmonics) -> tuple[float, float]:
+    """Mean brightness and contrast of a stack from its coefficients (M, K), robustly."""
+    offset = float(np.median(c[:, 0]) / _constant(basis)[0])
+    gain = float(np.sqrt(np.median((c[:, 1:] ** 2).mean(axis=1))))
+    if not gain > 1e-6 * max(abs(offset), 1e-30):
+        raise ValueError(
+            f"the sub-images are constant ({offset:g}): there is no motif to learn; check the image"
+        )
+    return offset, gain
+
+
+def _wrap(angle: torch.Tensor) -> torch.Tensor:
+    """Radians into (-pi, pi]."""
+    return torch.pi - torch.remainder(torch.pi - angle, 2 * torch.pi)

@@ -1,0 +1,280 @@
+"""Image to probability: which pixels belong to an atomic column.
+
+A small U-Net has learned from simulated images of many lattices (data/train_segmenter.py). It
+knows one scale only, so the distance between neighbouring columns is measured in the image first
+and the image is resampled to the distance that the network was trained at.
+"""
+
+from __future__ import annotations
+
+import warnings
+from functools import lru_cache
+
+import numpy as np
+import torch
+from scipy import fft, ndimage
+from torch import nn
+from torch.nn import functional
+
+from helpers.images import as_image
+
+TRAINED_SPACING_PX = 10.0
+TILE_PX = 512  # side of the square that one pass of the network answers for
+MARGIN_PX = 48  # seen around it as well: the network's reach, so that tiles leave no seam
+STRIDE_PX = 8  # three halvings
+
+BRAGG_TO_BACKGROUND = 14.0  # speckle reaches this ratio less than once in a hundred images
+LOOK_AT_PX = 1024  # side of the square in which the spacing is measured
+SMALLEST_CELL_COUNT = 3  # periods across the image
+SHARPEST_PERIOD_PX = 2.5
+NEIGHBOUR_TO_STRONGEST = 0.25
+
+
+class UNet(nn.Module):
+    """Encoder and decoder of four levels with skips; (B, 1, H, W) to (B, 1, H, W) logits.
+
+    H and W must be multiples of 8. The normalisation layers use fixed statistics once trained, so
+    the answer at a pixel depends on its surroundings only, not on the tile that it lies in.
+    """
+
+    def __init__(self, channels: tuple[int, ...] = (16, 32, 64, 96)):
+        super().__init__()
+        ends = list(zip((1, *channels[:-1]), channels, strict=True))
+        self.down = nn.ModuleList(_two_convolutions(i, o) for i, o in ends)
+        self.up = nn.ModuleList(_two_convolutions(i + o, i) for i, o in ends[:0:-1])
+        self.out = nn.Conv2d(channels[0], 1, 1)
+
+    def forward(self, x):  # (B, 1, H, W)
+        skips = []
+        for level in self.down:
+            x = level(functional.avg_pool2d(x, 2) if skips else x)
+            skips.append(x)
+        skips.pop()
+        for level in self.up:
+            x = level(torch.cat([functional.interpolate(x, scale_factor=2.0), skips.pop()], 1))
+        return self.out(x)
+
+
+def _two_convolutions(channels_in: int, channels_out: int) -> nn.Sequential:
+    layers = []
+    for channels in (channels_in, channels_out):
+        layers += [
+            nn.Conv2d(channels, channels_out, 3, padding=1, bias=False),
+            nn.BatchNorm2d(channels_out),
+            nn.ReLU(),
+        ]
+    return nn.Sequential(*layers)
+
+
+def segment(
+    image, *, spacing_px: float | None = None, device: str = "auto", progress: bool = True
+) -> np.ndarray:
+    """Probability (H, W) float32 that each pixel belongs to an atomic column.
+
+    It is near 1 at the centre of a column and falls to 1/2 at about a quarter of the distance to
+    the next one.
+
+    Parameters
+    ----------
+    image : (H, W) array or hyperspy Signal2D
+        Bright columns on a darker ground (ADF). Gain and offset do not matter.
+    spacing_px : float, optional
+        Distance between nearest columns in pixels, of any kind; measured when not given.
+    device : str
+        "auto" takes a GPU when there is one, else the CPU; or a name that torch knows.
+    progress : bool
+        Show a bar over the tiles of a large image.
+
+    Warns
+    -----
+    UserWarning
+        When the image shows no lattice (the map is then zero everywhere), or when its columns seem
+        to be dark.
+
+    Raises
+    ------
+    ValueError
+        If the image cannot be used (see `helpers.images.as_image`) or `spacing_px` is unusable.
+    """
+    values = as_image(image)
+    measured, contrast = _find_lattice(values)
+    if spacing_px is None:
+        if measured is None:
+            warnings.warn(
+                "no lattice was found in the image, so no column is reported; if you see columns, "
+                "give the distance between neighbours: segment(image, spacing_px=...)",
+                stacklevel=2,
+            )
+            return np.zeros(values.shape, np.float32)
+        spacing_px = measured
+    if not 2 <= spacing_px <= max(values.shape):
+        raise ValueError(
+            f"spacing_px={spacing_px:g} does not fit an image of shape {values.shape}: give the "
+            "distance between neighbouring columns, at least 2 px and at most the image's side"
+        )
+    probability = _run_network(values, TRAINED_SPACING_PX / spacing_px, device, progress)
+    if contrast < 0:
+        warnings.warn(
+            "the columns of this image seem to be dark on a bright ground (as in BF or ABF), but "
+            "bright columns are expected: invert it first, segment(-image)",
+            stacklevel=2,
+        )
+    return probability
+
+
+def _run_network(values: np.ndarray, zoom: float, device: str, progress: bool) -> np.ndarray:
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    size = [max(2, round(n * zoom / STRIDE_PX)) * STRIDE_PX for n in values.shape]
+    ready = torch.from_numpy(normalise(resample(values, size)))
+    probability = _in_tiles(load_network(device), ready, device, progress)
+    return np.clip(resample(probability, values.shape), 0, 1)
+
+
+def resample(values: np.ndarray, shape) -> np.ndarray:
+    """`values` (H, W) on a grid of another `shape` over the same field; averaged when coarser."""
+    tensor = torch.from_numpy(np.ascontiguousarray(values, np.float32))[None, None]
+    resized = functional.interpolate(tensor, tuple(shape), mode="bicubic", antialias=True)
+    return resized[0, 0].numpy()
+
+
+def normalise(values: np.ndarray) -> np.ndarray:
+    """Slow background off, spread to one, single outliers clipped; at the trained spacing."""
+    low, high = np.percentile(values, [0.02, 99.98])
+    values = np.clip(values, low, high) - low
+    values = values - ndimage.gaussian_filter(values, 2.4 * TRAINED_SPACING_PX, truncate=3)
+    spread = values.std()
+    return (values / spread if spread > 0 else values).astype(np.float32)
+
+
+@torch.inference_mode()
+def _in_tiles(network, image: torch.Tensor, device: str, progress: bool) -> np.ndarray:
+    from tqdm.auto import tqdm
+
+    starts = [range(0, n, TILE_PX) for n in image.shape]
+    tiles = [(row, col) for row in starts[0] for col in starts[1]]
+    probability = np.empty(image.shape, np.float32)
+    hide = not progress or len(tiles) < 9
+    for row, col in tqdm(tiles, desc="segment", unit="tile", leave=False, disable=hide):
+        top, left = max(0, row - MARGIN_PX), max(0, col - MARGIN_PX)
+        below, right = row + TILE_PX + MARGIN_PX, col + TILE_PX + MARGIN_PX
+        tile = image[None, None, top:below, left:right].to(device)
+        answer = torch.sigmoid(network(tile.contiguous(memory_format=torch.channels_last)))
+        answer = answer[0, 0, row - top :, col - left :][:TILE_PX, :TILE_PX].cpu().numpy()
+        probability[row : row + TILE_PX, col : col + TILE_PX] = answer
+    return probability
+
+
+@lru_cache(maxsize=2)
+def load_network(device: str = "cpu") -> UNet:
+    """The trained network, ready for use; read once in a process."""
+    from safetensors.torch import load_file
+
+    from helpers.data import fetch
+
+    weights = load_file(fetch("segmenter.safetensors"))
+    network = UNet()
+    network.load_state_dict({name: value.float() for name, value in weights.items()}, strict=False)
+    return network.eval().to(device, memory_format=torch.channels_last)
+
+
+def measure_spacing(image) -> float | None:
+    """Distance in pixels between neighbouring columns, or None if the image shows no lattice.
+
+    Lattice reflections are the sharp peaks that stand out from the smooth rest of the power
+    spectrum. Their inverse transform is a clean autocorrelation, whose first maximum off the centre
+    is the distance sought. Two or more reflections in different directions are asked for, so that
+    fringes and scan-line noise are no lattice.
+    """
+    return _find_lattice(as_image(image))[0]
+
+
+def _find_lattice(values: np.ndarray) -> tuple[float | None, float]:
+    """Spacing and skewness of the lattice's own contrast (negative: dark columns).
+
+    Of a large image the middle is looked at first, then the corners.
+    """
+    for place in (0.5, 0.5), (0, 0), (0, 1), (1, 0), (1, 1):
+        cut = [max(0, n - LOOK_AT_PX) for n in values.shape]
+        row, col = (int(share * n) for share, n in zip(place, cut, strict=True))
+        answer = _lattice_of(values[row : row + LOOK_AT_PX, col : col + LOOK_AT_PX])
+        if answer[0] is not None or max(cut) == 0:
+            return answer
+    return None, 0.0
+
+
+def _lattice_of(values: np.ndarray) -> tuple[float | None, float]:
+    if min(values.shape) < 2 * SMALLEST_CELL_COUNT * SHARPEST_PERIOD_PX:
+        return None, 0.0
+    values = np.clip(values, *np.percentile(values, [0.1, 99.9]))
+    if values.min() == values.max():
+        return None, 0.0
+    window = np.outer(*[np.hanning(n + 2)[1:-1] for n in values.shape]).astype(np.float32)
+    spectrum = fft.fft2((values - values.mean()) * window)
+    power = np.abs(spectrum) ** 2
+    k = np.hypot(*np.meshgrid(*[fft.fftfreq(n) for n in values.shape], indexing="ij"))
+    peaks = _reflections(power, k)
+    if peaks is None:
+        return None, 0.0
+    mask = ndimage.binary_dilation(peaks, np.ones((3, 3)))
+    lattice = fft.ifft2(spectrum * mask).real / np.maximum(window, 0.1)
+    skewness = float((lattice**3).mean() / (lattice**2).mean() ** 1.5)
+    # A Gaussian column damps the power by exp(-slope k^2). Half of that is taken back, so that the
+    # maxima of the autocorrelation are as narrow as the columns themselves.
+    power[mask] *= np.exp(0.5 * _damping(power[peaks], k[peaks]) * k[mask] ** 2)
+    return _first_neighbour(power * mask), skewness
+
+
+def _damping(power: np.ndarray, k: np.ndarray) -> float:
+    """Slope of -log(power) over k^2 among the reflections, never negative."""
+    if np.ptp(k) < 0.1 * k.max():
+        return 0.0
+    return max(0.0, -np.polyfit(k**2, np.log(power), 1)[0])
+
+
+def _reflections(power: np.ndarray, k: np.ndarray) -> np.ndarray | None:
+    """Where a power spectrum (H, W) has lattice reflections; None if there are too few."""
+    smooth = ndimage.gaussian_filter(power, 0.7, mode="wrap")
+    slowest = SMALLEST_CELL_COUNT / min(power.shape)
+    band = (k > slowest) & (k < 1 / SHARPEST_PERIOD_PX)
+    edges = [slowest / 3]
+    while edges[-1] < 0.71:  # rings of one sixth in k, and three bins at least
+        edges.append(max(1.16 * edges[-1], edges[-1] + 3 / min(power.shape)))
+    half = np.s_[: power.shape[0] // 2 + 1]  # the other half is its mirror image
+    level = ndimage.median(smooth[half], np.digitize(k[half], edges), np.arange(1, len(edges)))
+    middle = np.log((np.array(edges[:-1]) + edges[1:]) / 2)
+    ground = np.exp(np.interp(np.log(np.maximum(k, edges[0])), middle, np.log(level)))
+    peaks = band & (smooth == ndimage.maximum_filter(smooth, 5, mode="wrap"))
+    peaks &= smooth > np.maximum(BRAGG_TO_BACKGROUND * ground, 1e-5 * smooth[band].max())
+    found = np.argwhere(fft.fftshift(peaks)) / power.shape - 0.5
+    if len(found) == 0:
+        return None
+    direction = found / np.linalg.norm(found, axis=1, keepdims=True)
+    across = np.abs(direction[:, 0] * direction[0, 1] - direction[:, 1] * direction[0, 0])
+    return peaks if across.max() > 0.3 else None  # not all along one line
+
+
+def _first_neighbour(power: np.ndarray) -> float | None:
+    """Distance of the nearest maximum of the autocorrelation that stands out like its others."""
+    correlation = fft.fftshift(fft.ifft2(power).real)
+    centre = np.array(correlation.shape) // 2
+    top = correlation == ndimage.maximum_filter(correlation, 3)
+    where = np.argwhere(top) - centre
+    distance = np.linalg.norm(where, axis=1)
+    height = correlation[top]
+    others = distance > 2
+    if not others.any():
+        return None
+    strong = others & (height > NEIGHBOUR_TO_STRONGEST * height[others].max())
+    nearest = where[strong][distance[strong].argmin()]
+    return float(np.linalg.norm(nearest + _vertex(correlation, nearest + centre)))
+
+
+def _vertex(values: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Sub-pixel offset of a maximum, by a parabola along each axis."""
+    offset = np.zeros(2)
+    for axis in (0, 1):
+        step = np.eye(2, dtype=int)[axis]
+        before, here, after = (values[tuple(at + k * step)] for k in (-1, 0, 1))
+        offset[axis] = (before - after) / (2 * (before - 2 * here + after))
+    return offset

@@ -1,0 +1,99 @@
+"""The library of a crystal: the multislice image of one projected cell at every thickness.
+
+``data/make_cells.py`` computes it; here it is opened, blurred by the electron source and sampled.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from ..data import fetch
+
+OVERSAMPLING = 4  # of the stored grid, so that linear interpolation is enough afterwards
+
+
+@dataclass(frozen=True)
+class CellLibrary:
+    """Fraction of the beam that reaches the detector, over one cell and many thicknesses.
+
+    Attributes
+    ----------
+    cell_nm : (2,) float
+        Sides (a, c) of the cell along y and z.
+    thickness_nm : (T,) float
+    fraction : (T, Y, Z) float32
+        Periodic in y and z.
+    site_yz : (S, 2) float
+        Place of each heavy column in cell fractions.
+    species, site : (S,) str
+    sign : (S,) int
+        +1 where the rock-salt gap lies on the column's +c side, -1 on -c, 0 in mid-block.
+    """
+
+    cell_nm: np.ndarray
+    thickness_nm: np.ndarray
+    fraction: np.ndarray
+    site_yz: np.ndarray
+    species: np.ndarray
+    site: np.ndarray
+    sign: np.ndarray
+
+    def sample(self, y_nm: np.ndarray, z_nm: np.ndarray, thickness_nm: np.ndarray) -> np.ndarray:
+        """Fraction of the beam at points of the crystal; thinner than the library fades to zero."""
+        _, n_y, n_z = self.fraction.shape
+        step = self.thickness_nm[1] - self.thickness_nm[0]
+        depth = np.clip(thickness_nm / step, 0, len(self.thickness_nm))
+        places = [
+            np.broadcast_to(depth, np.shape(y_nm)),
+            np.mod(y_nm / self.cell_nm[0], 1) * n_y,
+            np.mod(z_nm / self.cell_nm[1], 1) * n_z,
+        ]
+        # One more plane of zero thickness, and one more row and column to close the period.
+        padded = np.pad(self.fraction, [(1, 0), (0, 0), (0, 0)])
+        padded = np.pad(padded, [(0, 0), (0, 1), (0, 1)], mode="wrap")
+        return ndimage.map_coordinates(padded, places, order=1, output=np.float32)
+
+
+def load_cells(name: str = "Sr3Fe2O7_100", *, source_fwhm_nm: float = 0.08) -> CellLibrary:
+    """Open the cell library `name`, blurred by a Gaussian source of the given full width."""
+    with np.load(fetch(f"{name}.npz"), allow_pickle=False) as stored:
+        fraction = unfold(stored["eighth"])
+        return CellLibrary(
+            cell_nm=stored["cell_nm"],
+            thickness_nm=stored["thickness_nm"],
+            fraction=_blur_and_refine(fraction, stored["cell_nm"], source_fwhm_nm),
+            site_yz=stored["site_yz"],
+            species=stored["species"],
+            site=stored["site"],
+            sign=stored["sign"],
+        )
+
+
+def unfold(eighth: np.ndarray) -> np.ndarray:
+    """Fill the whole periodic cell (T, y, z) from its asymmetric eighth [0, a/2] x [0, c/4].
+
+    The plane group is c2mm: mirrors at y = 0 and z = 0, and (y, z) equals (y + 1/2, z + 1/2).
+    """
+    # (y, z) with z in [c/4, c/2] equals (a/2 - y, c/2 - z): the centring, then both mirrors.
+    quarter = np.concatenate([eighth, eighth[:, ::-1, -2::-1]], axis=2)
+    half = np.concatenate([quarter, quarter[:, :, -2:0:-1]], axis=2)
+    return np.concatenate([half, half[:, -2:0:-1]], axis=1)
+
+
+def _blur_and_refine(fraction: np.ndarray, cell_nm: np.ndarray, fwhm_nm: float) -> np.ndarray:
+    """Convolve with the source and refine the grid, both exactly, in Fourier space."""
+    spectrum = np.fft.fft2(fraction)
+    _, n_y, n_z = fraction.shape
+    frequency = [np.fft.fftfreq(n, side / n) for n, side in zip((n_y, n_z), cell_nm, strict=True)]
+    sigma_nm = fwhm_nm / np.sqrt(8 * np.log(2))
+    squared = frequency[0][:, None] ** 2 + frequency[1][None, :] ** 2
+    spectrum = np.fft.fftshift(
+        spectrum * np.exp(-2 * (np.pi * sigma_nm) ** 2 * squared), axes=(1, 2)
+    )
+    rim = [(0, 0), *(((OVERSAMPLING - 1) * n // 2,) * 2 for n in (n_y, n_z))]
+    spectrum = np.fft.ifftshift(np.pad(spectrum, rim), axes=(1, 2))
+    refined = np.fft.ifft2(spectrum).real * OVERSAMPLING**2
+    return np.clip(refined, 0, None).astype(np.float32)

@@ -1,0 +1,79 @@
+"""The scan: what drift, line jitter, fly-back and the dose make of a specimen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .specimen import Specimen
+from .truth import Truth
+
+
+@dataclass(frozen=True)
+class Scan:
+    """How the probe is moved and how many electrons it brings (the reference settings).
+
+    Attributes
+    ----------
+    dose : incident counts a pixel and frame
+    drift_px : (row, column) drift of the specimen under the raster, pixels a frame
+    jitter_px : (row, column) standard deviation of the line jitter, AR(1) along the rows
+    jitter_memory : correlation of the jitter from one line to the next
+    flyback_px : stretch at the start of each line, dying away over `flyback_length_px`
+    """
+
+    dose: float = 250.0
+    drift_px: tuple[float, float] = (1.4, -0.9)
+    jitter_px: tuple[float, float] = (0.12, 0.25)
+    jitter_memory: float = 0.7
+    flyback_px: float = 2.0
+    flyback_length_px: float = 25.0
+
+    def displacement(self, row, col, frame: int, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
+        """From raster to specimen coordinates, jitter apart: the smooth part of the scan."""
+        elapsed = frame + row / n_rows
+        flyback = self.flyback_px * np.exp(-np.maximum(col, 0) / self.flyback_length_px)
+        return self.drift_px[0] * elapsed, self.drift_px[1] * elapsed + flyback
+
+    def positions_in_frame(self, positions: np.ndarray, frame: int, n_rows: int) -> np.ndarray:
+        """Where columns at `positions` (N, 2) of the specimen appear in a frame, (N, 2) px."""
+        row, col = positions.T
+        for _ in range(8):  # p + displacement(p) = r
+            shift_row, shift_col = self.displacement(row, col, frame, n_rows)
+            row, col = positions[:, 0] - shift_row, positions[:, 1] - shift_col
+        return np.stack([row, col], axis=1)
+
+
+def scan_specimen(
+    specimen: Specimen, n_frames: int = 1, *, scan: Scan | None = None, seed: int = 0
+) -> tuple[np.ndarray, Truth]:
+    """Record frames of a specimen: counts (F, H, W) uint16, and the truth of each column."""
+    scan = Scan() if scan is None else scan
+    rng = np.random.default_rng(seed)
+    height, width = specimen.shape
+    row, col = np.mgrid[:height, :width].astype(np.float64)
+    frames = np.empty((n_frames, height, width), dtype=np.uint16)
+    for frame in range(n_frames):
+        shift_row, shift_col = scan.displacement(row, col, frame, height)
+        jitter = _line_jitter(height, scan, rng)
+        expected = specimen.fraction(
+            row + shift_row + jitter[:, :1], col + shift_col + jitter[:, 1:]
+        )
+        frames[frame] = rng.poisson(scan.dose * expected)
+    truth = specimen.columns()
+    places = [
+        scan.positions_in_frame(truth.positions[0], frame, height) for frame in range(n_frames)
+    ]
+    return frames, replace(truth, positions=np.stack(places))
+
+
+def _line_jitter(n_rows: int, scan: Scan, rng: np.random.Generator) -> np.ndarray:
+    """Displacement (row, col) of each scan line in px, a first-order autoregression."""
+    noise = rng.normal(size=(n_rows, 2)) * np.array(scan.jitter_px)
+    memory = scan.jitter_memory
+    jitter = np.empty_like(noise)
+    jitter[0] = noise[0]
+    for line in range(1, n_rows):
+        jitter[line] = memory * jitter[line - 1] + np.sqrt(1 - memory**2) * noise[line]
+    return jitter

@@ -1,0 +1,105 @@
+"""The truth of a simulated image: what is known of each column, and how a result is scored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+_TEXT = ("species", "site")
+_WHOLE = ("sign", "in_fault", "odd")
+_REAL = ("angle_rad", "thickness_nm", "boundary_px")
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is known of each of N simulated columns.
+
+    Attributes
+    ----------
+    positions : (F, N, 2) float
+        [row, column] in each frame, line jitter apart.
+    species, site : (N,) str
+        "Sr", "Fe" and "Sr1", "Sr2", "Fe".
+    sign : (N,) int
+        +1 where the rock-salt gap lies on the column's +c side, -1 on -c, 0 in mid-block.
+    angle_rad : (N,) float
+        Direction of the crystal's +c axis, counter-clockwise from the horizontal.
+    thickness_nm : (N,) float
+    in_fault, odd : (N,) bool
+        In the n = 3 block; of changed intensity.
+    boundary_px : (N,) float
+        Distance to the next grain; infinite in a single crystal.
+    """
+
+    positions: np.ndarray
+    species: np.ndarray
+    site: np.ndarray
+    sign: np.ndarray
+    angle_rad: np.ndarray
+    thickness_nm: np.ndarray
+    in_fault: np.ndarray
+    odd: np.ndarray
+    boundary_px: np.ndarray
+
+    def __len__(self) -> int:
+        return self.positions.shape[1]
+
+    def take(self, rows: np.ndarray) -> Truth:
+        """The truth of some of the columns (indices or a mask), in that order."""
+        rest = {k: v[rows] for k, v in self.__dict__.items() if k != "positions"}
+        return Truth(positions=self.positions[:, rows], **rest)
+
+
+def match_columns(
+    found: np.ndarray, truth: np.ndarray, *, within_px: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pair found and true positions (N, 2), each used once, nearest first.
+
+    Returns
+    -------
+    (P,) indices into `found` and (P,) indices into `truth`, ascending in the former.
+    """
+    tree = cKDTree(truth)
+    distance, nearest = tree.query(found, distance_upper_bound=within_px)
+    order = np.argsort(distance)
+    order = order[np.isfinite(distance[order])]
+    _, first = np.unique(nearest[order], return_index=True)
+    pairs = np.sort(order[first])
+    return pairs, nearest[pairs]
+
+
+def save_truth(path: str | Path, truth: Truth, shape: tuple[int, int]) -> None:
+    """Write the columns that lie inside at least one frame of `shape` to a CSV table."""
+    inside = np.all((truth.positions > -0.5) & (truth.positions < np.array(shape) - 0.5), axis=2)
+    truth = truth.take(inside.any(axis=0))
+    frames = range(len(truth.positions))
+    header = [f"{axis}_{f}" for f in frames for axis in ("row", "col")]
+    cells = [[f"{v:.3f}" for v in place] for frame in truth.positions for place in frame.T]
+    for name in _TEXT + _WHOLE + _REAL:
+        values = getattr(truth, name)
+        form = "{}" if name in _TEXT else "{:d}" if name in _WHOLE else "{:.5g}"
+        cells.append([form.format(v) for v in values])
+        header.append(name)
+    rows = [",".join(row) for row in zip(*cells, strict=True)]
+    Path(path).write_text("\n".join([",".join(header), *rows]) + "\n", encoding="utf-8")
+
+
+def load_truth(path: str | Path) -> Truth:
+    """Read a table that `save_truth` wrote."""
+    lines = Path(path).read_text(encoding="utf-8").splitlines()
+    header = lines[0].split(",")
+    table = dict(
+        zip(header, zip(*(line.split(",") for line in lines[1:]), strict=True), strict=True)
+    )
+    n_frames = sum(name.startswith("row_") for name in header)
+    places = [[table[f"{axis}_{f}"] for axis in ("row", "col")] for f in range(n_frames)]
+    return Truth(
+        positions=np.array(places, dtype=np.float64).transpose(0, 2, 1),
+        **{name: np.array(table[name]) for name in _TEXT},
+        sign=np.array(table["sign"], dtype=int),
+        **{name: np.array(table[name], dtype=int).astype(bool) for name in ("in_fault", "odd")},
+        **{name: np.array(table[name], dtype=np.float64) for name in _REAL},
+    )

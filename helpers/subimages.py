@@ -1,0 +1,104 @@
+"""Cut one square window around each column, centred to a fraction of a pixel."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+
+from helpers.images import as_image, as_positions
+
+CHUNK_SAMPLES = 2**20  # samples at a time: float64 copies of them take 8 MB each
+
+
+def cut_subimages(image, positions, window_px: int) -> tuple[np.ndarray, np.ndarray]:
+    """Sub-images of `window_px` pixels, each centred on the sub-pixel position of its column.
+
+    Intensities stay as they are. They are sampled at the offsets ``i - (w - 1)/2`` by a cubic
+    spline: a linear interpolation would smooth the noise by an amount that depends on where in its
+    pixel the column lies.
+
+    Parameters
+    ----------
+    image : (H, W) array or hyperspy Signal2D
+    positions : (N, 2) array or Columns
+        [row, column] in pixels; those that are not finite are left out.
+    window_px : int
+        Side of the window, odd or even, at least 2.
+
+    Returns
+    -------
+    stack : (M, w, w) float32
+    kept : (M,) int
+        Indices into `positions`, ascending, of all windows whose samples lie inside the image.
+
+    Raises
+    ------
+    ValueError
+        If the window is not a whole number of at least 2, or no window lies inside the image.
+    """
+    values, places = as_image(image), as_positions(positions)
+    window_px = as_window(window_px)
+    kept = inside_image(values.shape, places, window_px)
+    if len(kept) == 0:
+        raise ValueError(_nothing_kept(values.shape, places, window_px))
+    spline = ndimage.spline_filter(values, order=3, output=np.float64, mode="mirror")
+    spline = np.pad(spline, 2, mode="reflect")
+    stack = np.empty((len(kept), window_px, window_px), dtype=np.float32)
+    size = max(1, CHUNK_SAMPLES // window_px**2)
+    for first in range(0, len(kept), size):
+        part = slice(first, first + size)
+        stack[part] = _sample(spline, places[kept[part]], window_px)
+    return stack, kept
+
+
+def _sample(spline, positions, window_px) -> np.ndarray:
+    """Values (m, w, w) of the spline whose coefficients are handed in, padded by two pixels.
+
+    All samples of a window lie at the same fraction of a pixel, so four weights along the rows and
+    four along the columns serve the whole of it.
+    """
+    corner = positions - (window_px - 1) / 2
+    whole = np.floor(corner).astype(np.intp)
+    rows, cols = np.moveaxis(_cubic_weights(corner - whole), 1, 0)[..., None, None]  # (m, 4, 1, 1)
+    side = window_px + 3
+    patches = np.lib.stride_tricks.sliding_window_view(spline, (side, side))
+    patches = patches[whole[:, 0] + 1, whole[:, 1] + 1]  # (m, w + 3, w + 3)
+    lines = sum(rows[:, k] * patches[:, k : k + window_px] for k in range(4))
+    return sum(cols[:, k] * lines[:, :, k : k + window_px] for k in range(4))
+
+
+def _cubic_weights(fraction) -> np.ndarray:
+    """Weights (…, 4) of the coefficients at -1, 0, 1, 2 for a sample at `fraction` in [0, 1)."""
+    t, u = fraction, 1 - fraction
+    inner = [2 / 3 - x**2 + x**3 / 2 for x in (t, u)]
+    return np.stack([u**3 / 6, *inner, t**3 / 6], axis=-1)
+
+
+def as_window(window_px) -> int:
+    """Return `window_px` as an int, or raise a ValueError that says what a window is."""
+    is_number = isinstance(window_px, (int, float, np.integer, np.floating))
+    if not is_number or isinstance(window_px, bool) or window_px != np.floor(window_px):
+        raise ValueError(f"window_px={window_px!r}, but a whole number of pixels is needed")
+    if window_px < 2:
+        raise ValueError(f"window_px={window_px}, but at least 2 pixels are needed")
+    return int(window_px)
+
+
+def inside_image(shape: tuple[int, int], positions: np.ndarray, window_px: int) -> np.ndarray:
+    """Ascending indices of the positions whose window lies inside an image of this shape."""
+    reach = (window_px - 1) / 2
+    low, high = positions - reach, positions + reach
+    with np.errstate(invalid="ignore"):
+        inside = (low >= 0) & (high <= np.array(shape) - 1)
+    return np.flatnonzero(inside.all(axis=1))
+
+
+def _nothing_kept(shape, positions, window_px) -> str:
+    """What went wrong, with the largest window that keeps half of the columns."""
+    rule = f"window_px={window_px} leaves none of {len(positions)} columns inside the image"
+    finite = positions[np.isfinite(positions).all(axis=1)]
+    margin = np.minimum(finite, np.array(shape) - 1 - finite).min(axis=1)
+    largest = int(2 * np.median(margin) + 1)
+    if largest < 2:
+        return f"{rule} of {shape} pixels: check that positions are [row, column] in its pixels"
+    return f"{rule}; use {min(largest, window_px - 1)} or less, or crop less"

@@ -1,0 +1,192 @@
+"""Choose the size of the sub-images: what each size sees, what it costs, and which one to take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage, special
+from scipy.spatial import cKDTree
+
+from helpers.harmonics import DiskHarmonics, angular_power
+from helpers.images import as_image, as_positions, pixel_size_nm
+from helpers.subimages import as_window, cut_subimages, inside_image
+
+LARGEST_ORDER = 6
+RIGHT_WITHIN_DEG = 1.0
+EQUAL_SCORE = 0.01  # sizes this close to the best count as equal: the smallest of them is taken
+DEFAULT_OVER_SPACING = (1.5, 2, 2.5, 3, 3.5, 4, 5, 6)
+SMALLEST_PX = 8
+SAMPLE = 500  # sub-images a size: enough for means within a few per cent
+# A mixed second difference in either direction: blind to what is smooth over three pixels.
+ROUGHNESS = np.outer([1, -2, 1], [1, -2, 1]) / 6
+
+ROW = np.dtype(
+    [
+        ("window_px", int),
+        ("window_nm", float),
+        ("kept", int),
+        ("share_kept", float),
+        ("neighbours", float),
+        ("overlap", float),
+        ("order_share", float, (LARGEST_ORDER + 1,)),
+        ("angle_error_deg", float),
+        ("score", float),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class WindowReport:
+    """What each window size sees, and the one recommended.
+
+    Attributes
+    ----------
+    table : structured array, one row a size
+        `window_px`, `window_nm` (NaN without calibration); `kept` and `share_kept`, the columns
+        whose window lies inside the image; `neighbours` inside the disk; `overlap`, the share of
+        the disk that the nearest column's disk covers too; `order_share` (7,), how the variance
+        above the noise divides among the angular orders m = 0 .. 6; `angle_error_deg`, the
+        expected error of the angle (median column); `score`, the expected share of all columns
+        whose angle is right within one degree.
+    recommended_px : int
+    reason : str
+    """
+
+    table: np.ndarray
+    recommended_px: int
+    reason: str
+
+    def __str__(self) -> str:
+        head = "  px     nm   kept  neighbours  overlap  angle error  score   share of m = 0 .. 6"
+        lines = [
+            f"{row['window_px']:4d}  {row['window_nm']:5.2f}  {row['share_kept']:4.0%}  "
+            f"{row['neighbours']:10.1f}  {row['overlap']:7.0%}  {row['angle_error_deg']:10.2f}°  "
+            f"{row['score']:5.2f}   " + " ".join(f"{share:4.2f}" for share in row["order_share"])
+            for row in self.table
+        ]
+        return "\n".join([head, *lines, self.reason])
+
+
+def window_report(image, positions, sizes_px=None) -> WindowReport:
+    """Compare window sizes for one image and recommend one.
+
+    The expected angle error is the Cramér-Rao bound ``sigma**2 / sum m**2 |c_m|**2`` of each
+    sub-image, with the noise sigma measured in the image and taken away from the power. It falls
+    with size for ever, but so does the share of columns whose window lies inside the image. The
+    score, share kept times the chance of an angle within one degree, therefore has its best value
+    between. The bound knows nothing of motifs that nearly repeat under a turn, nor of defects.
+
+    Parameters
+    ----------
+    image : (H, W) array or hyperspy Signal2D
+    positions : (N, 2) array or Columns
+    sizes_px : sequence of int, optional
+        By default from 1.5 to 6 times the distance between neighbouring columns.
+
+    Raises
+    ------
+    ValueError
+        If a size is not a whole number of at least 8, or no size keeps a column.
+    """
+    values, places = as_image(image), as_positions(positions)
+    places = places[np.isfinite(places).all(axis=1)]
+    distances = _nearest_distances(places)
+    sizes = _usual_sizes(values.shape, distances) if sizes_px is None else _as_sizes(sizes_px)
+    noise = float(np.mean(ndimage.convolve(values, ROUGHNESS) ** 2))
+    table = np.zeros(len(sizes), ROW)
+    table["window_px"] = sizes
+    table["window_nm"] = table["window_px"] * (pixel_size_nm(image) or np.nan)
+    for row in table:
+        _count(row, values.shape, places, distances)
+        if row["kept"]:
+            _judge(row, values, places, noise)
+    if not table["kept"].any():
+        raise ValueError(
+            f"sizes_px={sizes} leave none of {len(places)} columns inside the image of "
+            f"{values.shape} pixels: compare smaller windows"
+        )
+    best = _recommended(table["score"])
+    return WindowReport(table, int(table["window_px"][best]), _reason(table, best))
+
+
+def _nearest_distances(positions) -> np.ndarray:
+    """Distance (N,) to the nearest neighbour; infinite for a single column."""
+    return cKDTree(positions).query(positions, k=2)[0][:, 1]
+
+
+def _usual_sizes(shape, distances) -> list[int]:
+    spacing = np.median(distances)
+    if not np.isfinite(spacing):
+        raise ValueError("one column has no neighbours to measure by: give sizes_px=[...]")
+    sizes = np.rint(np.array(DEFAULT_OVER_SPACING) * spacing).astype(int)
+    return sorted({int(np.clip(size, SMALLEST_PX, min(shape))) for size in sizes})
+
+
+def _as_sizes(sizes_px) -> list[int]:
+    sizes = sorted({as_window(size) for size in np.ravel(sizes_px).tolist()})
+    if not sizes or sizes[0] < SMALLEST_PX:
+        raise ValueError(
+            f"sizes_px={sizes}, but one size or more, each of at least {SMALLEST_PX} px, is needed"
+        )
+    return sizes
+
+
+def _count(row, shape, positions, distances) -> None:
+    """Fill in what needs the positions only."""
+    size = int(row["window_px"])
+    kept = inside_image(shape, positions, size)
+    tree = cKDTree(positions)
+    inside = tree.query_ball_point(positions[kept], size / 2, return_length=True)
+    apart = np.minimum(distances[kept] / size, 1)  # in diameters of the disk
+    row["kept"], row["share_kept"] = len(kept), len(kept) / len(positions)
+    row["neighbours"] = np.mean(inside - 1) if len(kept) else np.nan
+    lens = np.arccos(apart) - apart * np.sqrt(1 - apart**2)  # where two disks overlap
+    row["overlap"] = np.mean(2 / np.pi * lens) if len(kept) else np.nan
+    row["order_share"], row["angle_error_deg"] = np.nan, np.nan
+
+
+def _judge(row, values, positions, noise) -> None:
+    """Fill in what the sub-images tell: angular orders, angle error and score."""
+    size = int(row["window_px"])
+    kept = inside_image(values.shape, positions, size)
+    some = kept[np.linspace(0, len(kept) - 1, min(len(kept), SAMPLE)).astype(int)]
+    basis = DiskHarmonics.build(size)
+    stack, _ = cut_subimages(values, positions[some], size)
+    numbers = np.bincount(basis.order)
+    numbers[0] -= 1  # the constant is no part of the power
+    power = angular_power(basis.project(stack), basis) - noise * numbers  # (M, m_max + 1)
+    share = np.maximum(power.mean(axis=0), 0)
+    orders = np.arange(len(share))
+    seen = min(LARGEST_ORDER + 1, len(share))
+    row["order_share"] = 0
+    row["order_share"][:seen] = share[:seen] / max(share.sum(), 1e-30)
+    information = np.maximum(power @ orders**2 / max(noise, 1e-30), 1e-12)  # (M,)
+    error_deg = np.rad2deg(1 / np.sqrt(information))
+    row["angle_error_deg"] = np.median(error_deg)
+    right = special.erf(RIGHT_WITHIN_DEG / (np.sqrt(2) * error_deg)).mean()
+    row["score"] = row["share_kept"] * right
+
+
+def _recommended(score) -> int:
+    """Index of the smallest window whose score is as good as the best."""
+    return int(np.flatnonzero(score >= score.max() - EQUAL_SCORE)[0])
+
+
+def _reason(table, best) -> str:
+    row = table[best]
+    size = f"{row['window_px']} px"
+    if np.isfinite(row["window_nm"]):
+        size += f" ({row['window_nm']:.2f} nm)"
+    text = (
+        f"{size}: the disk holds {row['neighbours']:.0f} neighbours, the angle is expected within "
+        f"{row['angle_error_deg']:.2g}°, and {row['share_kept']:.0%} of the columns keep a whole "
+        "window"
+    )
+    if best > 0:
+        below = table[best - 1]
+        text += f"; {below['window_px']} px would see less (angle {below['angle_error_deg']:.2g}°)"
+    if best + 1 < len(table):
+        above = table[best + 1]
+        text += f"; {above['window_px']} px would keep {above['share_kept']:.0%} of the columns"
+    return text + "."

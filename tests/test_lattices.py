@@ -1,0 +1,102 @@
+"""Simulated lattices: the truth says what the image shows."""
+
+import numpy as np
+import pytest
+from scipy.spatial import cKDTree
+
+from helpers.simulate.lattices import (
+    KINDS,
+    column_target,
+    lattice_image,
+    nearest_distance,
+    render_columns,
+)
+
+
+def perfect(kind, spacing_px=14.0, seed=0, **options):
+    rng = np.random.default_rng(seed)
+    options = {"peak_counts": 1e4, "faults": 0, **options}
+    return lattice_image((160, 192), rng=rng, kind=kind, spacing_px=spacing_px, **options)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_columns_stand_at_the_stated_distance(kind):
+    drawn = perfect(kind)
+    distance = cKDTree(drawn.positions).query(drawn.positions, k=2)[0][:, 1]
+    assert distance.min() == pytest.approx(14.0, rel=1e-6)
+    assert drawn.image.shape == drawn.target.shape == (160, 192)
+    assert drawn.image.dtype == np.float32
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_image_and_target_are_brightest_at_the_columns(kind):
+    drawn = perfect(kind)
+    rows, cols = np.rint(drawn.positions).astype(int).T
+    dark = drawn.target < 0.05
+    assert drawn.image[rows, cols].min() > np.median(drawn.image[dark])
+    assert drawn.target[rows, cols].min() > 0.95
+    assert drawn.target.max() <= 1
+
+
+def test_a_rendered_column_is_a_gaussian_with_its_own_sum_and_centre():
+    image = render_columns((41, 51), np.array([[20.3, 24.8]]), np.array([2.0]), 3.0)
+    rows, cols = np.indices(image.shape)
+    assert image.sum() == pytest.approx(2 * np.pi * 2.0 * 3.0**2, rel=1e-3)
+    assert (rows * image).sum() / image.sum() == pytest.approx(20.3, abs=1e-3)
+    assert (cols * image).sum() / image.sum() == pytest.approx(24.8, abs=1e-3)
+
+
+def test_columns_beyond_the_edge_reach_in_and_wrap_nowhere():
+    image = render_columns((20, 20), np.array([[-2.0, 10.0], [50.0, 50.0]]), np.ones(2), 2.0)
+    assert image[0, 10] == pytest.approx(np.exp(-0.5), rel=1e-6)
+    assert image[-3:].max() == 0
+    assert not render_columns((5, 6), np.empty((0, 2)), np.empty(0), 2.0).any()
+
+
+def test_turning_the_lattice_turns_the_positions():
+    straight, turned = perfect("square", angle_rad=0.0), perfect("square", angle_rad=np.pi / 6)
+    directions = []
+    for drawn in (straight, turned):
+        distance, index = cKDTree(drawn.positions).query([80.0, 96.0], k=2)
+        step = np.diff(drawn.positions[index], axis=0)[0]
+        directions.append(np.arctan2(-step[0], step[1]))  # counter-clockwise, rows point down
+    turn = np.mod(directions[1] - directions[0], np.pi / 2)
+    assert turn == pytest.approx(np.pi / 6, abs=0.05)  # the cell itself is strained a little
+
+
+def test_dose_sets_the_noise():
+    """Gain and offset apart, shot noise over contrast falls as the root of the dose."""
+    ratios = []
+    for counts in (25, 2500):
+        image = perfect("square", peak_counts=counts, seed=3).image
+        clean = perfect("square", peak_counts=1e8, seed=3).image
+        slope, offset = np.polyfit(clean.ravel(), image.ravel(), 1)
+        ratios.append((image - slope * clean - offset).std() / (slope * clean).std())
+    assert ratios[0] / ratios[1] == pytest.approx(10, rel=0.1)
+
+
+def test_seed_repeats_and_other_seeds_differ():
+    first, again, other = (
+        lattice_image(rng=np.random.default_rng(seed), kind="oblique") for seed in (5, 5, 6)
+    )
+    np.testing.assert_array_equal(first.image, again.image)
+    np.testing.assert_array_equal(first.positions, again.positions)
+    assert not np.array_equal(first.image, other.image)
+
+
+def test_faults_take_columns_away():
+    whole = [len(perfect("square", seed=s, angle_rad=0.1).positions) for s in range(30)]
+    faulty = [len(perfect("square", seed=s, angle_rad=0.1, faults=1).positions) for s in range(30)]
+    assert min(faulty) < 0.7 * np.mean(whole)  # a field with vacuum is among them
+    assert np.mean(faulty) < np.mean(whole)
+
+
+def test_unknown_kind_is_named():
+    with pytest.raises(ValueError, match="kind='kagome'"):
+        perfect("kagome")
+
+
+def test_nearest_distance_by_hand():
+    assert nearest_distance(np.eye(2) * 4, np.array([[0, 0], [0.5, 0.5]])) == pytest.approx(8**0.5)
+    target = column_target((9, 9), np.array([[4.0, 4.0]]), 2.0)
+    assert target[4, 6] == pytest.approx(np.exp(-0.5))

@@ -1,0 +1,189 @@
+"""The probability map: right on lattices of any spacing and turn, silent where there is none."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+from scipy.spatial import cKDTree
+
+from helpers import segmentation
+from helpers.segmentation import measure_spacing, segment
+from helpers.simulate.lattices import lattice_image
+
+
+def lattice(spacing_px, kind="square", *, cells=12, seed=0, **options):
+    side = int(cells * spacing_px)
+    options = {"faults": 0, "peak_counts": 100, **options}
+    rng = np.random.default_rng(seed)
+    return lattice_image((side, side + 10), rng=rng, kind=kind, spacing_px=spacing_px, **options)
+
+
+def columns_of(probability, spacing_px):
+    """Maxima of the map over 1/2."""
+    smooth = ndimage.gaussian_filter(probability, 0.08 * spacing_px)
+    top = smooth == ndimage.maximum_filter(smooth, 2 * round(0.3 * spacing_px) + 1)
+    return np.argwhere(top & (smooth > 0.5))
+
+
+def f1(found, truth, within_px):
+    if len(found) == 0:
+        return 0.0
+    distance, nearest = cKDTree(truth).query(found)
+    _, back = cKDTree(found).query(truth)
+    hits = (distance < within_px) & (back[nearest] == np.arange(len(found)))
+    return 2 * hits.sum() / (len(found) + len(truth))
+
+
+@pytest.mark.parametrize("spacing_px", [6, 9, 14, 25, 40, 60])
+@pytest.mark.parametrize("kind", ["square", "hexagonal", "perovskite"])
+def test_high_on_columns_and_low_between(spacing_px, kind):
+    drawn = lattice(spacing_px, kind)
+    probability = segment(drawn.image)
+    rows, cols = np.rint(drawn.positions).astype(int).T
+    assert probability.shape == drawn.image.shape and probability.dtype == np.float32
+    assert 0 <= probability.min() and probability.max() <= 1
+    assert np.median(probability[rows, cols]) > 0.8
+    assert np.median(probability[drawn.target < 0.05]) < 0.2
+    assert f1(columns_of(probability, spacing_px), drawn.positions, 0.3 * spacing_px) > 0.98
+
+
+@pytest.mark.parametrize("angle", np.radians([0, 17, 45, 80]))
+def test_any_orientation(angle):
+    drawn = lattice(13, "perovskite", angle_rad=angle, peak_counts=20, seed=1)
+    assert f1(columns_of(segment(drawn.image), 13), drawn.positions, 4) > 0.98
+
+
+def test_turning_the_image_turns_the_map():
+    image = lattice(13, "ruddlesden_popper").image
+    turned = np.rot90(segment(np.rot90(image)), -1)
+    assert np.corrcoef(segment(image).ravel(), turned.ravel())[0, 1] > 0.99
+
+
+def test_gain_and_offset_do_not_matter():
+    image = lattice(11, "honeycomb").image.astype(np.float64)
+    np.testing.assert_allclose(segment(image), segment(7.5 * image + 1e4), atol=0.02)
+
+
+def test_same_image_same_map():
+    image = lattice(11).image
+    np.testing.assert_array_equal(segment(image), segment(image))
+
+
+def test_a_given_spacing_is_used():
+    drawn = lattice(20, "hexagonal")
+    np.testing.assert_allclose(
+        segment(drawn.image, spacing_px=measure_spacing(drawn.image)), segment(drawn.image)
+    )
+    assert not np.array_equal(segment(drawn.image, spacing_px=30.0), segment(drawn.image))
+
+
+@pytest.mark.parametrize("spacing_px", [6, 10, 17, 33, 60])
+@pytest.mark.parametrize("kind", ["square", "hexagonal", "oblique", "perovskite"])
+def test_spacing_is_measured(spacing_px, kind):
+    for seed in range(3):
+        image = lattice(spacing_px, kind, seed=seed, peak_counts=30).image
+        assert measure_spacing(image) == pytest.approx(spacing_px, rel=0.05)
+
+
+def test_spacing_in_a_large_field_that_is_empty_in_the_middle():
+    field = np.random.default_rng(0).poisson(2.0, (1500, 1400)).astype(np.float32)
+    field[:300, :300] += 20 * lattice(12, cells=25).target[:300, :300]
+    assert measure_spacing(field) == pytest.approx(12, rel=0.05)
+
+
+def without_lattice():
+    rng = np.random.default_rng(0)
+    rows, cols = np.indices((200, 240))
+    grain = ndimage.gaussian_filter(rng.normal(size=(200, 240)), 3)
+    return {
+        "vacuum": rng.poisson(0.2, (200, 240)).astype(np.float32),
+        "shot noise": rng.poisson(50, (200, 240)).astype(np.float32),
+        "film": 1 + grain / grain.std() + 0.2 * rng.normal(size=grain.shape),
+        "smooth film": grain,
+        "gradient": rows + 2.0 * cols,
+        "edge": (cols > 100) + 0.1 * rng.normal(size=rows.shape),
+        "fringes": np.sin(rows / 2) + 0.3 * rng.normal(size=rows.shape),
+        "one bright pixel": (rows == 90) * (cols == 80) * 1.0,
+        "tiny": rng.normal(size=(5, 5)),
+    }
+
+
+@pytest.mark.parametrize("name", without_lattice())
+def test_no_lattice_no_columns_and_a_warning(name):
+    image = without_lattice()[name]
+    with pytest.warns(UserWarning, match="no lattice was found.*spacing_px"):
+        probability = segment(image)
+    assert probability.shape == image.shape and probability.dtype == np.float32
+    assert not probability.any()
+    assert measure_spacing(image) is None
+
+
+def test_noise_yields_few_columns_even_when_a_spacing_is_insisted_on():
+    noise = np.random.default_rng(1).poisson(20, (400, 400))
+    assert len(columns_of(segment(noise, spacing_px=12), 12)) <= 5
+
+
+def test_vacuum_beside_a_lattice_stays_empty():
+    drawn = lattice(12, cells=24)
+    image = drawn.image.copy()
+    image[:, 150:] = np.random.default_rng(0).poisson(5, image[:, 150:].shape) + image.min()
+    found = columns_of(segment(image), 12)
+    assert (found[:, 1] > 160).sum() <= 1
+    left = drawn.positions[drawn.positions[:, 1] < 140]
+    assert f1(found[found[:, 1] < 140], left, 4) > 0.97
+
+
+def test_dark_columns_are_pointed_out():
+    image = lattice(14, "square").image
+    with pytest.warns(UserWarning, match=r"dark.*segment\(-image\)"):
+        segment(-image)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        segment(image)
+
+
+def test_a_few_missing_and_hot_pixels_do_no_harm():
+    drawn = lattice(12)
+    image = drawn.image.copy()
+    image[40, 50] = np.nan
+    image[80, 30] = 1e7
+    with pytest.warns(UserWarning, match="1 NaN"):
+        probability = segment(image)
+    assert f1(columns_of(probability, 12), drawn.positions, 4) > 0.97
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.ones((50, 50)), "constant"),
+        (np.full((50, 50), np.nan), "NaN"),
+        (np.zeros((3, 50, 50)), "align_stack"),
+        (np.empty((0, 4)), "shape"),
+    ],
+)
+def test_unusable_images_are_refused(image, message):
+    with pytest.raises(ValueError, match=message):
+        segment(image)
+
+
+@pytest.mark.parametrize("spacing_px", [0, -3, 1e4, np.nan])
+def test_unusable_spacings_are_refused(spacing_px):
+    with pytest.raises(ValueError, match="spacing_px="):
+        segment(lattice(10).image, spacing_px=spacing_px)
+
+
+def test_tiles_leave_no_seam(monkeypatch):
+    image = lattice(10, "ruddlesden_popper", cells=30, peak_counts=10).image
+    whole = segment(image)
+    monkeypatch.setattr(segmentation, "TILE_PX", 96)
+    np.testing.assert_allclose(segment(image, progress=False), whole, atol=2e-3)
+
+
+def test_network_is_loaded_once_and_shuts_off_its_training_mode():
+    network = segmentation.load_network("cpu")
+    assert network is segmentation.load_network("cpu") and not network.training
+    assert sum(weight.numel() for weight in network.parameters()) < 500_000
+    with torch.inference_mode():
+        assert network(torch.zeros(2, 1, 24, 40)).shape == (2, 1, 24, 40)

@@ -1,0 +1,172 @@
+"""The built pages in a browser: no error, nothing from outside, no broken link, fit for phones."""
+
+import functools
+import http.server
+import json
+import re
+import shutil
+import threading
+from pathlib import Path
+from urllib.parse import unquote, urldefrag, urljoin
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SITE = ROOT / "_build" / "html"
+BOOK = ROOT / "book"
+NOTEBOOKS = sorted(
+    path.relative_to(BOOK).with_suffix("").as_posix()
+    for path in [*BOOK.glob("*.ipynb"), *(BOOK / "solutions").glob("*.ipynb")]
+)
+PAGES = sorted([*NOTEBOOKS, *(path.stem for path in BOOK.glob("*.md"))])
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+LOOK = """() => ({
+  title: [...document.querySelectorAll('article h1')].map(e => e.textContent.trim()),
+  images: [...document.images].map(e => [e.getAttribute('src'), e.getAttribute('alt') || '']),
+  links: [...document.querySelectorAll('a[href]')].map(e => e.getAttribute('href')),
+  ids: [...document.querySelectorAll('[id]')].map(e => e.id),
+  costs: [...document.querySelectorAll('.page-cost')].map(e => [e.dataset.page, e.textContent]),
+  broken: [...document.images].filter(e => e.complete && !e.naturalWidth).map(e => e.src),
+})"""
+
+every_page = pytest.mark.parametrize("name", PAGES)
+every_notebook = pytest.mark.parametrize("name", NOTEBOOKS)
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture(scope="module")
+def address():
+    """The address of a server of the built pages, on this computer alone."""
+    handler = functools.partial(QuietHandler, directory=SITE)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if CHROMIUM is None:
+        pytest.skip("no Chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+        yield chromium
+        chromium.close()
+
+
+def visit(browser, address, name):
+    """What a browser sees of one page, on a desk and on a phone."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    seen = {"errors": [], "outside": []}
+    page.on("console", lambda m: m.type == "error" and seen["errors"].append(m.text))
+    page.on("pageerror", lambda error: seen["errors"].append(str(error)))
+    page.on("requestfailed", lambda r: seen["errors"].append(f"{r.url}: {r.failure}"))
+
+    def stay_inside(route):
+        url = route.request.url
+        inside = url.startswith((address, "data:", "blob:"))
+        if not inside:
+            seen["outside"].append(url)
+        return route.continue_() if inside else route.abort()
+
+    page.route("**/*", stay_inside)
+    page.goto(f"{address}{name}.html", wait_until="networkidle")
+    page.evaluate("document.querySelectorAll('img').forEach(e => e.loading = 'eager')")
+    page.wait_for_load_state("networkidle")
+    seen |= page.evaluate(LOOK)
+    seen["desk"] = page.evaluate("document.documentElement.scrollWidth")
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_timeout(200)
+    seen["phone"] = page.evaluate("document.documentElement.scrollWidth")
+    page.close()
+    return seen
+
+
+@pytest.fixture(scope="module")
+def site(browser, address):
+    """A function that visits a page once and remembers what it saw."""
+    assert (SITE / "index.html").exists(), "the book is not built: run make book"
+    return functools.cache(functools.partial(visit, browser, address))
+
+
+@pytest.fixture(scope="module")
+def costs():
+    path = ROOT / "_build" / "costs.json"
+    assert path.exists(), "the book is not built: run make book"
+    return json.loads(path.read_text())
+
+
+@every_page
+def test_no_error_and_no_request_to_elsewhere(site, name):
+    seen = site(name)
+    assert not seen["outside"]
+    assert not seen["errors"]
+    assert not seen["broken"]
+
+
+@every_page
+def test_one_title(site, name):
+    assert len(site(name)["title"]) == 1, site(name)["title"]
+
+
+@every_page
+def test_images_have_alt_text(site, name):
+    for source, alt in site(name)["images"]:
+        assert alt.strip() and not alt.endswith((".png", ".svg", ".webp")), source
+
+
+@every_page
+def test_no_sideways_scroll(site, name):
+    assert site(name)["desk"] <= 1280
+    assert site(name)["phone"] <= 390
+
+
+@every_page
+def test_links_inside_the_book(site, name):
+    for link in site(name)["links"]:
+        path, fragment = urldefrag(urljoin(f"/{name}.html", unquote(link)))
+        if re.match(r"[a-z]+:", link) or link.startswith("//"):
+            continue
+        target = SITE / path.lstrip("/")
+        assert target.is_file(), f"{link} leads nowhere"
+        if fragment and target.suffix == ".html":
+            other = target.relative_to(SITE).with_suffix("").as_posix()
+            ids = site(other)["ids"]
+            assert unquote(fragment) in ids, f"{link}: no such place"
+
+
+@every_page
+def test_page_weighs_little(site, name):
+    size = (SITE / f"{name}.html").stat().st_size
+    for source in {source for source, _ in site(name)["images"]}:
+        path = (SITE / f"{name}.html").parent / unquote(source)
+        size += path.stat().st_size if path.is_file() else 0
+    assert size <= 3 * 1024**2, f"{size / 1024**2:.1f} MiB"
+
+
+@every_notebook
+def test_page_keeps_to_its_budget(costs, name):
+    assert costs["pages"][name]["seconds"] <= 90
+    assert costs["pages"][name]["gib"] <= 1.0
+
+
+@pytest.mark.parametrize("name", [name for name in NOTEBOOKS if "/" not in name])
+def test_page_shows_its_measured_cost(site, costs, name):
+    cost = costs["pages"][name]
+    text = f"{cost['seconds']} s, {cost['gib']:.2f} GiB"
+    assert [name, text] in site(name)["costs"]
+    assert [name, text] in site("intro")["costs"]
+
+
+def test_whole_book_keeps_to_its_budget(costs):
+    assert costs["build_seconds"] <= 600
+    assert sum(page["seconds"] for page in costs["pages"].values()) <= 600
