@@ -70,7 +70,9 @@ def collect_costs() -> dict[str, dict[str, float]]:
 
 
 def cost_text(costs: dict, page: str) -> str:
-    return f"{costs[page]['seconds']} s, {costs[page]['gib']:.2f} GiB" if page in costs else "–"
+    if page not in costs:
+        return "–"
+    return f"{costs[page]['seconds']} s and {costs[page]['gib']:.2f} GiB"
 
 
 def fill_pages(costs: dict) -> None:

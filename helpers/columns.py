@@ -56,9 +56,10 @@ class Columns:
     def __repr__(self) -> str:
         if len(self) == 0:
             return "<Columns: none>"
-        return (
-            f"<Columns: {len(self)}, positions within {np.median(self.position_sd_px):.2f} px, "
-            f"sigma {np.nanmedian(self.sigma_px):.2f} px (medians)>"
+        precision = f"positions within {np.median(self.position_sd_px):.2f} px (median)"
+        failed = int(np.isnan(self.amplitude).sum())
+        return f"<Columns: {len(self)}, {precision}" + (
+            f", {failed} not fitted>" if failed else ">"
         )
 
     def __getitem__(self, which) -> Columns:
@@ -68,7 +69,7 @@ class Columns:
     def save(self, path: str | Path) -> Path:
         """Write a CSV table, one row a column, and return its path."""
         table = np.column_stack([getattr(self, field.name) for field in fields(self)])
-        np.savetxt(path, table, fmt="%.6g", delimiter=",", header=CSV_HEADER, comments="")
+        np.savetxt(path, table, fmt="%.8g", delimiter=",", header=CSV_HEADER, comments="")
         return Path(path)
 
     @classmethod
@@ -100,8 +101,9 @@ def locate_columns(image, probability: np.ndarray | None = None) -> Columns:
 
     Peaks of the probability map start a two-dimensional Gaussian fit of all columns at once. A
     column whose fit finds nothing significant or wanders off keeps the position of its peak, with
-    a standard error of 0.4 times the distance between neighbours; of two that end on the same spot
-    the fainter is dropped.
+    a standard error of 0.4 times the distance between neighbours. Dropped are columns that turn out
+    to lie outside the image, failed ones on its outermost pixels, and the fainter of two that end
+    on the same spot.
 
     Parameters
     ----------
@@ -134,7 +136,15 @@ def locate_columns(image, probability: np.ndarray | None = None) -> Columns:
             stacklevel=2,
         )
         return Columns(np.empty((0, 2)), *np.empty((5, 0)))
-    return _without_doubles(_fit(values, probability, peaks), _spacing(peaks))
+    columns = _without_strangers(_fit(values, probability, peaks), values.shape)
+    failed = int(np.isnan(columns.amplitude).sum())
+    if failed > len(columns) / 2 or len(columns) == 0:
+        warnings.warn(
+            f"{failed} of {len(columns)} likely places inside the image show no bright spot that a "
+            "Gaussian fits: trust none before looking; was the probability made from this image?",
+            stacklevel=2,
+        )
+    return _without_doubles(columns, _spacing(peaks))
 
 
 def _as_probability(probability, shape) -> np.ndarray:
@@ -219,6 +229,13 @@ def _fit(image, probability, peaks) -> Columns:
         position_sd_px=np.where(good, position_sd, largest),
         probability=probability[row, col].astype(np.float64),
     )
+
+
+def _without_strangers(columns: Columns, shape: tuple[int, int]) -> Columns:
+    """Leave out columns beyond the image, whose flanks alone are seen."""
+    failed = np.isnan(columns.amplitude)
+    margin = np.minimum(columns.positions, np.array(shape) - 1 - columns.positions).min(axis=1)
+    return columns[margin > np.where(failed, 0.5, -0.5)]
 
 
 def _without_doubles(columns: Columns, spacing: float) -> Columns:

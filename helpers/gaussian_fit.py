@@ -15,7 +15,7 @@ from scipy.optimize import nnls
 from scipy.spatial import cKDTree
 
 AMPLITUDE, SIGMA, BACKGROUND = 2, 3, 4  # after row and column
-WINDOW_SIGMAS = 3.0  # half a window: it then holds over 0.9 of what is known of the position
+WINDOW_SIGMAS = 2.7  # half a window: it then holds over 0.9 of what is known of the position
 REACH_SIGMAS = 4.0  # tails of neighbours are followed down to exp(-8) of their height
 SIGMA_LIMITS = (0.4, 3.0)  # in units of the starting value
 STEP_DONE_PX = 2e-3

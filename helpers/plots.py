@@ -130,6 +130,32 @@ def show_columns(positions, *, ax=None, values=None, cmap="viridis", colour=ACCE
     return ax
 
 
+def show_window(image, position, window_px, *, pixel_size_nm=None, reach_px=None, ax=None):
+    """Show the surroundings of one column with its window (box), the disk in it and its centre.
+
+    Parameters
+    ----------
+    image : (H, W) array or Signal2D
+    position : (2,) [row, column] in pixels
+    window_px : int
+    reach_px : float, optional
+        How far around the position to look; by default three quarters of the window.
+    """
+    from matplotlib.patches import Circle, Rectangle
+
+    ax = _axes(ax)
+    row, col = position
+    _draw_image(ax, image)
+    reach = reach_px or 0.75 * _positive(window_px, "window_px")
+    ax.set(xlim=(col - reach, col + reach), ylim=(row + reach, row - reach))
+    half = window_px / 2
+    line = {"fill": False, "edgecolor": ACCENT, "linewidth": 1.8}
+    ax.add_patch(Rectangle((col - half, row - half), window_px, window_px, linestyle="--", **line))
+    ax.add_patch(Circle((col, row), half, **line))
+    ax.plot(col, row, "+", color=ACCENT, ms=10)
+    return add_scale_bar(ax, _pixel_size(image, pixel_size_nm))
+
+
 def plot_angle_map(
     positions, angle, *, order=1, image=None, pixel_size_nm=None, angle_sd=None, ticks=False,
     ax=None,

@@ -27,7 +27,11 @@ BRAGG_TO_BACKGROUND = 14.0  # speckle reaches this ratio less than once in a hun
 LOOK_AT_PX = 1024  # side of the square in which the spacing is measured
 SMALLEST_CELL_COUNT = 3  # periods across the image
 SHARPEST_PERIOD_PX = 2.5
-NEIGHBOUR_TO_STRONGEST = 0.25
+CLOSEST_PX = 3.5  # nearer columns cannot be told apart
+COARSE_PX = 5.5
+SHARPENING = 0.8  # share of the columns' width that is taken off the autocorrelation
+LARGEST_GAIN = 50.0
+NEIGHBOUR_TO_STRONGEST = 0.2  # a weak site beside a strong one still counts
 
 
 class UNet(nn.Module):
@@ -88,38 +92,61 @@ def segment(
     Warns
     -----
     UserWarning
-        When the image shows no lattice (the map is then zero everywhere), or when its columns seem
-        to be dark.
+        When the image shows no lattice (the map is then zero everywhere, unless `spacing_px` was
+        given), when it is sampled too coarsely, or when its columns seem to be dark.
 
     Raises
     ------
     ValueError
         If the image cannot be used (see `helpers.images.as_image`) or `spacing_px` is unusable.
     """
-    values = as_image(image)
+    values = without_outliers(as_image(image))
     measured, contrast = _find_lattice(values)
-    if spacing_px is None:
-        if measured is None:
-            warnings.warn(
-                "no lattice was found in the image, so no column is reported; if you see columns, "
-                "give the distance between neighbours: segment(image, spacing_px=...)",
-                stacklevel=2,
-            )
-            return np.zeros(values.shape, np.float32)
-        spacing_px = measured
-    if not 2 <= spacing_px <= max(values.shape):
-        raise ValueError(
-            f"spacing_px={spacing_px:g} does not fit an image of shape {values.shape}: give the "
-            "distance between neighbouring columns, at least 2 px and at most the image's side"
-        )
-    probability = _run_network(values, TRAINED_SPACING_PX / spacing_px, device, progress)
-    if contrast < 0:
+    spacing = _usable_spacing(spacing_px, measured, values.shape)
+    if spacing is None:
+        return np.zeros(values.shape, np.float32)
+    zoom = TRAINED_SPACING_PX / spacing
+    probability = _run_network(values, zoom, device, progress)
+    if contrast < 0 and _surer(_run_network(-values, zoom, device, progress), probability):
         warnings.warn(
             "the columns of this image seem to be dark on a bright ground (as in BF or ABF), but "
             "bright columns are expected: invert it first, segment(-image)",
             stacklevel=2,
         )
     return probability
+
+
+def _usable_spacing(given: float | None, measured: float | None, shape) -> float | None:
+    if given is None and measured is None:
+        _warn(
+            "no lattice was found in the image, so no column is reported; if you see columns, give "
+            "the distance between neighbours: segment(image, spacing_px=...)"
+        )
+        return None
+    spacing = measured if given is None else given
+    if not 2 <= spacing <= max(shape):
+        raise ValueError(
+            f"spacing_px={spacing:g} does not fit an image of shape {shape}: give the distance "
+            "between neighbouring columns, at least 2 px and at most the image's side"
+        )
+    if measured is None:
+        _warn(f"no lattice was found in the image; spacing_px={spacing:g} is taken on trust")
+    if spacing < COARSE_PX:
+        _warn(
+            f"neighbouring columns are only {spacing:.1f} px apart: too few pixels to trust each "
+            "column; record the image at a finer pixel size"
+        )
+    return spacing
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, stacklevel=4)
+
+
+def _surer(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether the first map is closer to certainty than the second where it sees columns."""
+    heights = [p[p > 0.5].mean() if (p > 0.5).any() else 0.0 for p in (one, other)]
+    return heights[0] > heights[1]
 
 
 def _run_network(values: np.ndarray, zoom: float, device: str, progress: bool) -> np.ndarray:
@@ -129,6 +156,13 @@ def _run_network(values: np.ndarray, zoom: float, device: str, progress: bool) -
     ready = torch.from_numpy(normalise(resample(values, size)))
     probability = _in_tiles(load_network(device), ready, device, progress)
     return np.clip(resample(probability, values.shape), 0, 1)
+
+
+def without_outliers(values: np.ndarray) -> np.ndarray:
+    """Hot and dead pixels brought to twice the range of all the others; nothing else changes."""
+    low, high = np.percentile(values, [0.5, 99.5])
+    reach = high - low
+    return np.clip(values, low - reach, high + reach) if reach > 0 else values
 
 
 def resample(values: np.ndarray, shape) -> np.ndarray:
@@ -186,7 +220,7 @@ def measure_spacing(image) -> float | None:
     is the distance sought. Two or more reflections in different directions are asked for, so that
     fringes and scan-line noise are no lattice.
     """
-    return _find_lattice(as_image(image))[0]
+    return _find_lattice(without_outliers(as_image(image)))[0]
 
 
 def _find_lattice(values: np.ndarray) -> tuple[float | None, float]:
@@ -206,7 +240,6 @@ def _find_lattice(values: np.ndarray) -> tuple[float | None, float]:
 def _lattice_of(values: np.ndarray) -> tuple[float | None, float]:
     if min(values.shape) < 2 * SMALLEST_CELL_COUNT * SHARPEST_PERIOD_PX:
         return None, 0.0
-    values = np.clip(values, *np.percentile(values, [0.1, 99.9]))
     if values.min() == values.max():
         return None, 0.0
     window = np.outer(*[np.hanning(n + 2)[1:-1] for n in values.shape]).astype(np.float32)
@@ -219,9 +252,10 @@ def _lattice_of(values: np.ndarray) -> tuple[float | None, float]:
     mask = ndimage.binary_dilation(peaks, np.ones((3, 3)))
     lattice = fft.ifft2(spectrum * mask).real / np.maximum(window, 0.1)
     skewness = float((lattice**3).mean() / (lattice**2).mean() ** 1.5)
-    # A Gaussian column damps the power by exp(-slope k^2). Half of that is taken back, so that the
-    # maxima of the autocorrelation are as narrow as the columns themselves.
-    power[mask] *= np.exp(0.5 * _damping(power[peaks], k[peaks]) * k[mask] ** 2)
+    # A Gaussian column damps the power by exp(-slope k^2). Most of that is taken back, so that the
+    # maxima of the autocorrelation are narrower than the columns.
+    gain = np.exp(SHARPENING * _damping(power[peaks], k[peaks]) * k[mask] ** 2)
+    power[mask] *= np.minimum(gain, LARGEST_GAIN)
     return _first_neighbour(power * mask), skewness
 
 
@@ -258,23 +292,22 @@ def _first_neighbour(power: np.ndarray) -> float | None:
     """Distance of the nearest maximum of the autocorrelation that stands out like its others."""
     correlation = fft.fftshift(fft.ifft2(power).real)
     centre = np.array(correlation.shape) // 2
-    top = correlation == ndimage.maximum_filter(correlation, 3)
-    where = np.argwhere(top) - centre
-    distance = np.linalg.norm(where, axis=1)
-    height = correlation[top]
-    others = distance > 2
+    inside = correlation[1:-1, 1:-1]
+    top = np.argwhere(inside == ndimage.maximum_filter(correlation, 3)[1:-1, 1:-1]) + 1
+    height = correlation[tuple(top.T)]
+    distance = np.linalg.norm(top + _vertex(correlation, top) - centre, axis=1)
+    others = distance > CLOSEST_PX
     if not others.any():
         return None
     strong = others & (height > NEIGHBOUR_TO_STRONGEST * height[others].max())
-    nearest = where[strong][distance[strong].argmin()]
-    return float(np.linalg.norm(nearest + _vertex(correlation, nearest + centre)))
+    return float(distance[strong].min())
 
 
 def _vertex(values: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Sub-pixel offset of a maximum, by a parabola along each axis."""
-    offset = np.zeros(2)
-    for axis in (0, 1):
-        step = np.eye(2, dtype=int)[axis]
-        before, here, after = (values[tuple(at + k * step)] for k in (-1, 0, 1))
-        offset[axis] = (before - after) / (2 * (before - 2 * here + after))
+    """Sub-pixel offsets (N, 2) of maxima inside `values`, by a parabola along each axis."""
+    offset = np.zeros(at.shape)
+    for axis, step in enumerate(np.eye(2, dtype=int)):
+        before, here, after = (values[tuple((at + k * step).T)] for k in (-1, 0, 1))
+        bend = np.maximum(2 * here - before - after, 1e-12 * np.abs(values).max())
+        offset[:, axis] = np.clip((after - before) / (2 * bend), -0.5, 0.5)
     return offset

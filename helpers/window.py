@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage, special
-from scipy.spatial import cKDTree
+from scipy.spatial import cKDTree, distance
 
 from helpers.harmonics import DiskHarmonics, angular_power
 from helpers.images import as_image, as_positions, pixel_size_nm
@@ -14,6 +14,7 @@ from helpers.subimages import as_window, cut_subimages, inside_image
 
 LARGEST_ORDER = 6
 RIGHT_WITHIN_DEG = 1.0
+FEWEST_NEIGHBOURS = 2.0  # inside the disk, on average
 EQUAL_SCORE = 0.01  # sizes this close to the best count as equal: the smallest of them is taken
 DEFAULT_OVER_SPACING = (1.5, 2, 2.5, 3, 3.5, 4, 5, 6)
 SMALLEST_PX = 8
@@ -72,10 +73,12 @@ def window_report(image, positions, sizes_px=None) -> WindowReport:
     """Compare window sizes for one image and recommend one.
 
     The expected angle error is the Cramér-Rao bound ``sigma**2 / sum m**2 |c_m|**2`` of each
-    sub-image, with the noise sigma measured in the image and taken away from the power. It falls
-    with size for ever, but so does the share of columns whose window lies inside the image. The
-    score, share kept times the chance of an angle within one degree, therefore has its best value
-    between. The bound knows nothing of motifs that nearly repeat under a turn, nor of defects.
+    sub-image. The noise sigma is measured in the image (the larger of its roughness from pixel to
+    pixel and the difference between the sub-images most alike) and taken away from the power. The
+    error falls with size for ever, but so does the share of columns whose window lies inside the
+    image: the score, share kept times the chance of an angle within one degree, has its best value
+    between. Recommended is the smallest of the best among the sizes whose disk holds at least two
+    neighbours. The bound knows nothing of motifs that nearly repeat under a turn, nor of defects.
 
     Parameters
     ----------
@@ -91,14 +94,14 @@ def window_report(image, positions, sizes_px=None) -> WindowReport:
     """
     values, places = as_image(image), as_positions(positions)
     places = places[np.isfinite(places).all(axis=1)]
-    distances = _nearest_distances(places)
-    sizes = _usual_sizes(values.shape, distances) if sizes_px is None else _as_sizes(sizes_px)
+    apart = _nearest_distances(places)
+    sizes = _usual_sizes(values.shape, apart) if sizes_px is None else _as_sizes(sizes_px)
     noise = float(np.mean(ndimage.convolve(values, ROUGHNESS) ** 2))
     table = np.zeros(len(sizes), ROW)
     table["window_px"] = sizes
     table["window_nm"] = table["window_px"] * (pixel_size_nm(image) or np.nan)
     for row in table:
-        _count(row, values.shape, places, distances)
+        _count(row, values.shape, places, apart)
         if row["kept"]:
             _judge(row, values, places, noise)
     if not table["kept"].any():
@@ -106,7 +109,7 @@ def window_report(image, positions, sizes_px=None) -> WindowReport:
             f"sizes_px={sizes} leave none of {len(places)} columns inside the image of "
             f"{values.shape} pixels: compare smaller windows"
         )
-    best = _recommended(table["score"])
+    best = _recommended(table)
     return WindowReport(table, int(table["window_px"][best]), _reason(table, best))
 
 
@@ -152,10 +155,11 @@ def _judge(row, values, positions, noise) -> None:
     kept = inside_image(values.shape, positions, size)
     some = kept[np.linspace(0, len(kept) - 1, min(len(kept), SAMPLE)).astype(int)]
     basis = DiskHarmonics.build(size)
-    stack, _ = cut_subimages(values, positions[some], size)
+    coefficients = basis.project(cut_subimages(values, positions[some], size)[0])
+    noise = max(noise, _unlikeness(coefficients))
     numbers = np.bincount(basis.order)
     numbers[0] -= 1  # the constant is no part of the power
-    power = angular_power(basis.project(stack), basis) - noise * numbers  # (M, m_max + 1)
+    power = angular_power(coefficients, basis) - noise * numbers  # (M, m_max + 1)
     share = np.maximum(power.mean(axis=0), 0)
     orders = np.arange(len(share))
     seen = min(LARGEST_ORDER + 1, len(share))
@@ -168,8 +172,27 @@ def _judge(row, values, positions, noise) -> None:
     row["score"] = row["share_kept"] * right
 
 
-def _recommended(score) -> int:
-    """Index of the smallest window whose score is as good as the best."""
+def _unlikeness(coefficients) -> float:
+    """Noise variance of a coefficient, from each sub-image and the one most like it.
+
+    Sees the noise that a filter has made smooth, which the roughness of the image does not.
+    """
+    if len(coefficients) < 3:
+        return 0.0
+    squared = distance.squareform(distance.pdist(coefficients[:, 1:], "sqeuclidean"))
+    np.fill_diagonal(squared, np.inf)
+    return float(np.median(squared.min(axis=1))) / (2 * coefficients.shape[1])
+
+
+def _recommended(table) -> int:
+    """Index of the smallest window whose score is as good as the best.
+
+    Windows that show the column alone do not count, unless there is nothing else: an angle read
+    from them would be that of the probe.
+    """
+    score = table["score"] * (table["kept"] > 0)
+    sees = table["neighbours"] >= FEWEST_NEIGHBOURS
+    score = np.where(sees, score, -1) if sees.any() else score
     return int(np.flatnonzero(score >= score.max() - EQUAL_SCORE)[0])
 
 

@@ -128,6 +128,16 @@ def test_columns_at_the_border_are_located_with_a_larger_error():
     assert corner > 1.3 * inner
 
 
+def test_columns_beyond_the_border_are_not_counted():
+    truth = np.stack(np.mgrid[:9, :9], axis=-1).reshape(-1, 2) * 12.0 - 2.5
+    inside = truth[(truth > 0).all(axis=1)]
+    image = render_columns(truth, shape=(100, 100)) + BACKGROUND
+    image = np.random.default_rng(0).poisson(image)
+    columns = locate_columns(image, column_probability(truth, image.shape, radius=4))
+    assert len(columns) == len(inside)
+    assert np.abs(columns.positions[match(columns.positions, inside)] - inside).max() < 0.5
+
+
 @pytest.mark.parametrize("missing", [30, 77, 100])
 def test_a_peak_without_a_column_keeps_its_place_and_says_so(missing):
     truth = square_lattice(12, 12.0)
@@ -174,6 +184,15 @@ def test_refuses_a_probability_that_is_none(probability):
     image = np.random.default_rng(0).poisson(5, (64, 64))
     with pytest.raises(ValueError, match="probability"):
         locate_columns(image, probability)
+
+
+def test_peaks_without_columns_are_a_warning():
+    image = np.random.default_rng(0).poisson(5, (64, 64))
+    places = 8.0 + 12 * np.stack(np.mgrid[:5, :5], axis=-1).reshape(-1, 2)
+    with pytest.warns(UserWarning, match="no bright spot"):
+        columns = locate_columns(image, column_probability(places, image.shape))
+    assert np.isnan(columns.amplitude).sum() > len(columns) / 2
+    assert "not fitted" in repr(columns)
 
 
 def test_refuses_stacks_and_constants():

@@ -152,4 +152,4 @@ def test_build_puts_measured_costs_on_the_pages(tmp_path, monkeypatch):
     assert costs == {"a": {"seconds": 7, "gib": 0.25}}
     for _ in range(2):  # filling in twice changes nothing
         build.fill_pages(costs)
-        assert page.read_text() == span.format("7 s, 0.25 GiB") + printed
+        assert page.read_text() == span.format("7 s and 0.25 GiB") + printed

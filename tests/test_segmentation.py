@@ -15,7 +15,7 @@ from helpers.simulate.lattices import lattice_image
 
 def lattice(spacing_px, kind="square", *, cells=12, seed=0, **options):
     side = int(cells * spacing_px)
-    options = {"faults": 0, "peak_counts": 100, **options}
+    options = {"faults": 0, "peak_counts": 100, "second_intensity": 0.6, **options}
     rng = np.random.default_rng(seed)
     return lattice_image((side, side + 10), rng=rng, kind=kind, spacing_px=spacing_px, **options)
 
@@ -122,7 +122,14 @@ def test_no_lattice_no_columns_and_a_warning(name):
 
 def test_noise_yields_few_columns_even_when_a_spacing_is_insisted_on():
     noise = np.random.default_rng(1).poisson(20, (400, 400))
-    assert len(columns_of(segment(noise, spacing_px=12), 12)) <= 5
+    with pytest.warns(UserWarning, match="on trust"):
+        probability = segment(noise, spacing_px=12)
+    assert len(columns_of(probability, 12)) <= 5
+
+
+def test_coarse_sampling_is_pointed_out():
+    with pytest.warns(UserWarning, match="finer pixel size"):
+        segment(lattice(5, cells=30).image)
 
 
 def test_vacuum_beside_a_lattice_stays_empty():

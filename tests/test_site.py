@@ -162,7 +162,7 @@ def test_page_keeps_to_its_budget(costs, name):
 @pytest.mark.parametrize("name", [name for name in NOTEBOOKS if "/" not in name])
 def test_page_shows_its_measured_cost(site, costs, name):
     cost = costs["pages"][name]
-    text = f"{cost['seconds']} s, {cost['gib']:.2f} GiB"
+    text = f"{cost['seconds']} s and {cost['gib']:.2f} GiB"
     assert [name, text] in site(name)["costs"]
     assert [name, text] in site("intro")["costs"]
 

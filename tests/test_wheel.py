@@ -85,7 +85,7 @@ def test_installed_wheel_fetches_segments_and_simulates(python, tmp_path):
     assert done.stdout.strip().endswith("all is there")
 
 
-def test_wheel_is_small_and_holds_no_scripts_of_data(wheel):
+def test_wheel_is_small_and_carries_the_licences(wheel):
     import zipfile
 
     names = zipfile.ZipFile(wheel).namelist()

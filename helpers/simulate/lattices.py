@@ -60,6 +60,7 @@ def lattice_image(
     spacing_px: float = 10.0,
     angle_rad: float | None = None,
     peak_counts: float | None = None,
+    second_intensity: float | None = None,
     faults: float = 1.0,
     target_sigma_px: float | None = None,
 ) -> LatticeImage:
@@ -78,6 +79,9 @@ def lattice_image(
         Counter-clockwise turn of the lattice; drawn when not given.
     peak_counts : float, optional
         Mean counts at the strongest peak above the background; drawn from 1 to 1000 when not given.
+    second_intensity : float, optional
+        Height of the weaker columns of a lattice with two kinds of site, relative to the stronger;
+        drawn from 0.25 to 0.95 when not given. Dumbbells draw their own.
     faults : float
         Scale of everything that disturbs the lattice: 0 gives a perfect crystal on an even
         background (with noise), 1 the variety that the segmenter is trained on.
@@ -85,7 +89,7 @@ def lattice_image(
         Width of the target's Gaussians; a fifth of `spacing_px` when not given.
     """
     kind = str(rng.choice(KINDS)) if kind is None else kind
-    vectors, basis, intensity = _cell(kind, rng)
+    vectors, basis, intensity = _cell(kind, second_intensity, rng)
     scale = spacing_px / nearest_distance(vectors, basis)
     angle = rng.uniform(-np.pi, np.pi) if angle_rad is None else angle_rad
     positions, amplitude = _fill(vectors * scale, basis, intensity, angle, shape)
@@ -101,9 +105,10 @@ def lattice_image(
     peak = 10 ** rng.uniform(0, 3) if peak_counts is None else peak_counts
     counts = rng.poisson(np.maximum(_jitter_rows(clean, faults, rng), 0) * peak)
     image = counts * rng.uniform(0.2, 5) + rng.uniform(-100, 1000)
-    target = column_target(shape, positions, target_sigma_px or 0.2 * spacing_px)
     inside = ((positions >= -0.5) & (positions < np.array(shape) - 0.5)).all(axis=1)
-    return LatticeImage(image.astype(np.float32), positions[inside], target, spacing_px, kind)
+    positions = positions[inside]
+    target = column_target(shape, positions, target_sigma_px or 0.2 * spacing_px)
+    return LatticeImage(image.astype(np.float32), positions, target, spacing_px, kind)
 
 
 def render_columns(shape, positions, amplitude, sigma_px) -> np.ndarray:
@@ -147,9 +152,10 @@ def nearest_distance(vectors: np.ndarray, basis: np.ndarray) -> float:
     return float(lengths[lengths > 1e-6].min())
 
 
-def _cell(kind: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _cell(kind: str, second_intensity: float | None, rng: np.random.Generator):
     """Cell vectors (2, 2), one a row; sites (n, 2) in fractions of them; intensities (n,)."""
-    weak = rng.uniform(0.25, 0.95)
+    drawn = rng.uniform(0.25, 0.95)
+    weak = drawn if second_intensity is None else second_intensity
     square, hexagonal = np.eye(2), np.array([[1, 0], [0.5, np.sqrt(0.75)]])
     if kind == "ruddlesden_popper":
         return _ruddlesden_popper(int(rng.integers(1, 4)), weak, rng)

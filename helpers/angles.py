@@ -1,0 +1,123 @@
+"""Angles on a circle: fold them by a symmetry, find that symmetry, and fix their zero."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .harmonics import DiskHarmonics, angular_power
+
+LARGEST_ORDER = 12
+
+
+def fold_angles(angle: np.ndarray, order: int) -> np.ndarray:
+    """Angles modulo 2 pi / order, in (-pi/order, pi/order].
+
+    A motif of n-fold symmetry looks the same after a turn by 2 pi / n, so that only this part of
+    its angle means anything.
+
+    Parameters
+    ----------
+    angle : array of radians
+    order : int
+        1 wraps into (-pi, pi] and changes nothing else.
+
+    Raises
+    ------
+    ValueError
+        If `order` is not a whole number of at least 1.
+    """
+    if int(order) != order or order < 1:
+        raise ValueError(f"order={order}, but a whole number of at least 1 is needed")
+    period = 2 * np.pi / order
+    angle = np.asarray(angle, dtype=np.float64)
+    return period / 2 - np.mod(period / 2 - angle, period)
+
+
+def circular_mean(angle: np.ndarray, order: int = 1) -> float:
+    """Mean direction of angles that are known modulo 2 pi / order, radians."""
+    return float(np.angle(np.mean(np.exp(1j * order * np.asarray(angle)))) / order)
+
+
+def align_gauge(angle: np.ndarray, reference: np.ndarray | float, *, order: int = 1) -> np.ndarray:
+    """Shift all angles by one constant, so that they agree on average with a reference.
+
+    The zero of the rVAE's angle is arbitrary: only differences between angles of one motif are
+    physics. Use it a site type at a time.
+
+    Parameters
+    ----------
+    angle : (M,) radians
+    reference : (M,) or one number, radians
+        The truth, another model's angles, or a direction of the lattice.
+    order : int
+        Symmetry of the motif: the two need to agree only modulo 2 pi / order.
+
+    Returns
+    -------
+    (M,) radians in (-pi, pi].
+    """
+    angle = np.asarray(angle, dtype=np.float64)
+    if angle.ndim != 1 or len(angle) == 0:
+        raise ValueError(f"angle has shape {angle.shape}, but (M,) with M of at least 1 is needed")
+    if np.ndim(reference) and np.shape(reference) != angle.shape:
+        raise ValueError(
+            f"reference has shape {np.shape(reference)}, but one number or {angle.shape} is needed"
+        )
+    return fold_angles(angle - circular_mean(angle - reference, order), 1)
+
+
+def rotational_order(motif: np.ndarray, *, tolerance: float = 0.03) -> int:
+    """Largest n for which a motif looks the same after a turn by 2 pi / n.
+
+    Read from its angular spectrum: an n-fold motif has power in the angular orders 0, n, 2n, …
+    alone. Use it on a decoded motif or a mean sub-image, where the noise has gone.
+
+    Parameters
+    ----------
+    motif : (w, w)
+        Only the inscribed disk is used; NaN outside it are welcome.
+    tolerance : float
+        Share of the non-round power that other orders may hold.
+
+    Returns
+    -------
+    int
+        1 for no symmetry; 0 for a round motif, which no turn changes.
+    """
+    motif = np.asarray(motif, dtype=np.float32)
+    if motif.ndim != 2 or motif.shape[0] != motif.shape[1]:
+        raise ValueError(f"the motif has shape {motif.shape}, but (w, w) is needed")
+    basis = DiskHarmonics.build(motif.shape[0])
+    power = angular_power(basis.project(motif[None]), basis)[0]
+    orders = np.arange(len(power))
+    turning = power[1:].sum()
+    if turning <= tolerance * power.sum():
+        return 0
+    fits = [
+        n
+        for n in range(1, LARGEST_ORDER + 1)
+        if power[orders % n != 0].sum() <= tolerance * turning
+    ]
+    return max(fits)
+
+
+def symmetry_scores(stack: np.ndarray, orders: tuple[int, ...] = (2, 3, 4, 6)) -> np.ndarray:
+    """How n-fold each sub-image looks, without any learning: (M, len(orders)) between 0 and 1.
+
+    The score is the share of the non-round power in the angular orders n, 2n, 3n, … Noise spreads
+    over all orders and gives about 1/n. Zernike-moment scores (arXiv:2405.17519) do the like.
+
+    Parameters
+    ----------
+    stack : (M, w, w)
+    orders : the n to score
+    """
+    stack = np.asarray(stack)
+    if stack.ndim != 3 or stack.shape[1] != stack.shape[2] or len(stack) == 0:
+        raise ValueError(f"the sub-images have shape {stack.shape}, but (M, w, w) is needed")
+    basis = DiskHarmonics.build(stack.shape[1])
+    power = angular_power(basis.project(stack), basis)
+    m = np.arange(power.shape[1])
+    turning = np.maximum(power[:, 1:].sum(axis=1), 1e-30)
+    shares = [power[:, (m > 0) & (m % n == 0)].sum(axis=1) / turning for n in orders]
+    return np.stack(shares, axis=1)

@@ -1,0 +1,100 @@
+"""What the neighbours say without any learning: columns off their centre, and waves of that."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from helpers.images import as_positions
+
+OPEN_SIDE = 1.5  # a farthest neighbour beyond this many median distances: one side is empty
+FINENESS = 8  # steps of the search in one resolvable difference of wave vectors
+
+
+def off_centre(positions, around, *, count: int = 4) -> np.ndarray:
+    """Displacement of each column from the centre of its neighbours on another sublattice.
+
+    Parameters
+    ----------
+    positions : (N, 2) array or Columns
+        The columns that are off centre, [row, column] in pixels.
+    around : (K, 2) array or Columns
+        The sublattice that they are measured against.
+    count : int
+        How many nearest neighbours make the centre: 4 for the A site of a perovskite in [100].
+
+    Returns
+    -------
+    (N, 2) array
+        [row, column] in pixels; NaN at the border of the lattice, where a neighbour is missing.
+
+    Raises
+    ------
+    ValueError
+        If `around` has fewer columns than `count`, or `count` is less than 2.
+    """
+    positions, around = as_positions(positions), as_positions(around)
+    if not 2 <= count <= len(around):
+        raise ValueError(
+            f"count={count}, but it must lie between 2 and the {len(around)} columns of the other "
+            "sublattice: were the sublattices split as intended?"
+        )
+    distance, nearest = cKDTree(around).query(positions, k=count)
+    displacement = positions - around[nearest].mean(axis=1)
+    displacement[distance[:, -1] > OPEN_SIDE * np.median(distance)] = np.nan
+    return displacement
+
+
+def strongest_wave(positions, values: np.ndarray, *, shortest_px: float) -> tuple:
+    """The one plane wave that carries most of how values vary over the columns.
+
+    A Fourier sum over the columns themselves, so that no raster has to be made; the mean is taken
+    away first. Only waves with several periods in the field are measured well.
+
+    Parameters
+    ----------
+    positions : (N, 2) array or Columns
+    values : (N,) or (N, d) array
+        Numbers or vectors of the columns. Columns with a missing value (NaN) are left out.
+    shortest_px : float
+        Shortest period looked for. Twice the spacing of the columns is safe: waves much shorter
+        look like longer ones on a lattice.
+
+    Returns
+    -------
+    wave : (2,) array
+        [row, column] wave vector in cycles per pixel, pointing up in the image (row negative).
+    share : float
+        Share of the variance that a plane wave of this vector carries, between 0 and 1.
+
+    Raises
+    ------
+    ValueError
+        If fewer than 3 columns have values, the values are constant, or `shortest_px` is not
+        positive.
+    """
+    places = as_positions(positions)
+    values = np.asarray(values, dtype=float).reshape(len(places), -1)
+    good = np.isfinite(values).all(axis=1) & np.isfinite(places).all(axis=1)
+    places, values = places[good], values[good]
+    if len(values) < 3 or not shortest_px > 0:
+        raise ValueError(
+            f"{len(values)} columns with values and shortest_px={shortest_px}: at least 3 columns "
+            "and a positive period are needed"
+        )
+    values = values - values.mean(axis=0)
+    variance = np.sum(values**2)
+    if not variance > 0:
+        raise ValueError("the values are the same at all columns: there is no wave to look for")
+    waves = _wave_vectors(1 / shortest_px, 1 / (FINENESS * np.ptp(places, axis=0).max()))
+    sums = values.T @ np.exp(-2j * np.pi * (places - places.mean(axis=0)) @ waves.T)  # (d, waves)
+    power = np.sum(np.abs(sums) ** 2, axis=0)
+    return waves[power.argmax()], float(min(1.0, 2 * power.max() / (len(values) * variance)))
+
+
+def _wave_vectors(highest: float, step: float) -> np.ndarray:
+    """All vectors of half a disk on a square raster: the other half are the same waves."""
+    along = np.arange(-np.floor(highest / step), np.floor(highest / step) + 1) * step
+    waves = np.stack(np.meshgrid(along[along <= 0], along, indexing="ij"), axis=-1).reshape(-1, 2)
+    length = np.hypot(*waves.T)
+    return waves[(length > 0) & (length <= highest * (1 + 1e-9))]

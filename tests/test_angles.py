@@ -1,0 +1,90 @@
+"""Folding, gauge and symmetry, on motifs whose answer is known by hand."""
+
+import numpy as np
+import pytest
+from test_harmonics import motif
+
+from helpers.angles import (
+    align_gauge,
+    circular_mean,
+    fold_angles,
+    rotational_order,
+    symmetry_scores,
+)
+
+
+def test_folding_by_hand():
+    degrees = np.array([0, 44, 46, 90, 180, -91, 360])
+    folded = np.rad2deg(fold_angles(np.deg2rad(degrees), 4))
+    np.testing.assert_allclose(folded, [0, 44, -44, 0, 0, -1, 0], atol=1e-9)
+
+
+def test_order_one_wraps_and_keeps_pi():
+    np.testing.assert_allclose(fold_angles([np.pi, -np.pi, 3 * np.pi], 1), np.pi)
+    assert fold_angles(0.3, 1) == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize("order", [0, -2, 1.5])
+def test_order_must_be_a_count(order):
+    with pytest.raises(ValueError, match="order="):
+        fold_angles([0.0], order)
+
+
+def test_mean_does_not_break_at_the_seam():
+    assert abs(circular_mean([np.pi - 0.1, -np.pi + 0.1])) == pytest.approx(np.pi)
+    assert circular_mean(np.deg2rad([1, 91, 181]), order=4) == pytest.approx(np.deg2rad(1))
+
+
+def test_gauge_takes_out_one_constant_and_nothing_else():
+    rng = np.random.default_rng(0)
+    truth = rng.uniform(-np.pi, np.pi, 500)
+    measured = truth + 2.5 + 0.01 * rng.normal(size=500)
+    aligned = align_gauge(measured, truth)
+    off = fold_angles(aligned - truth, 1)
+    assert abs(circular_mean(off)) < 1e-12
+    assert off.std() == pytest.approx(0.01, rel=0.15)
+
+
+def test_gauge_modulo_a_symmetry_and_against_one_direction():
+    truth = np.linspace(0, 1, 50)
+    flipped = truth + 0.4 + np.pi * (np.arange(50) % 2)
+    off = fold_angles(align_gauge(flipped, truth, order=2) - truth, 2)
+    np.testing.assert_allclose(off, 0, atol=1e-9)
+    assert circular_mean(align_gauge(truth, 0.2)) == pytest.approx(0.2)
+
+
+def test_gauge_refuses_other_shapes():
+    with pytest.raises(ValueError, match="reference"):
+        align_gauge(np.zeros(3), np.zeros(4))
+    with pytest.raises(ValueError, match="angle"):
+        align_gauge(np.zeros(0), 0.0)
+
+
+@pytest.mark.parametrize("fold", [1, 2, 3, 4, 6])
+@pytest.mark.parametrize("turn", [0.0, 0.4])
+def test_order_of_a_motif(fold, turn):
+    assert rotational_order(motif(40, turn, fold)) == fold
+
+
+def test_a_round_motif_has_no_angle_at_all():
+    assert rotational_order(motif(41, 0, 0)) == 0
+
+
+def test_symmetry_scores_name_the_symmetry_at_any_turn():
+    stack = np.stack([motif(40, turn, fold) for fold in (2, 3, 4, 6) for turn in (0, 0.7)])
+    scores = symmetry_scores(stack)
+    expected = np.repeat([[1, 0, 0, 0], [0, 1, 0, 0], [1, 0, 1, 0], [1, 1, 0, 1]], 2, axis=0)
+    assert (scores[expected == 1] > 0.98).all()
+    assert (scores[expected == 0] < 0.75).all()
+
+
+def test_noise_has_no_symmetry():
+    noise = np.random.default_rng(0).normal(size=(300, 40, 40))
+    scores = symmetry_scores(noise).mean(axis=0)
+    assert (scores < 0.6).all() and scores[3] < 0.25
+
+
+@pytest.mark.parametrize("shape", [(40, 40), (0, 40, 40), (3, 40, 41)])
+def test_scores_refuse_other_shapes(shape):
+    with pytest.raises(ValueError, match="sub-images"):
+        symmetry_scores(np.zeros(shape))

@@ -1,0 +1,90 @@
+"""A column moved off its centre says so, and rows of them are a wave of the right period."""
+
+import numpy as np
+import pytest
+
+from helpers.neighbours import off_centre, strongest_wave
+
+SPACING = 20.0
+
+
+def turned(points, degrees):
+    """Points (N, 2), [row, column], turned counter-clockwise as displayed."""
+    c, s = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    return points @ np.array([[c, s], [-s, c]])
+
+
+@pytest.fixture
+def corners():
+    return np.stack(np.mgrid[:17, :17], axis=-1).reshape(-1, 2) * SPACING
+
+
+@pytest.fixture
+def centres():
+    return (np.stack(np.mgrid[:16, :16], axis=-1).reshape(-1, 2) + 0.5) * SPACING
+
+
+def test_a_column_in_the_centre_is_not_displaced(centres, corners):
+    np.testing.assert_allclose(off_centre(centres, corners), 0, atol=1e-9)
+
+
+def test_the_displacement_is_what_the_column_was_moved_by(centres, corners):
+    moved = centres.copy()
+    moved[27] += [1.5, -0.75]
+    found = off_centre(moved, corners)
+    np.testing.assert_allclose(found[27], [1.5, -0.75])
+    np.testing.assert_allclose(np.delete(found, 27, axis=0), 0, atol=1e-9)
+
+
+def test_displacements_turn_with_the_crystal_and_ignore_a_shift(centres, corners):
+    moved = centres + np.random.default_rng(0).normal(0, 1, centres.shape)
+    found = off_centre(turned(moved, 33) + [7, -4], turned(corners, 33) + [7, -4])
+    np.testing.assert_allclose(found, turned(off_centre(moved, corners), 33), atol=1e-9)
+
+
+def test_a_column_with_an_open_side_has_no_displacement(centres, corners):
+    missing = ~np.all(corners == corners.min(axis=0), axis=1)
+    found = off_centre(centres, corners[missing])
+    assert np.isnan(found[0]).all() and np.isfinite(found[1:]).all()
+
+
+@pytest.mark.parametrize("count", [0, 1, 300])
+def test_a_count_that_makes_no_centre_is_refused(centres, corners, count):
+    with pytest.raises(ValueError, match="count="):
+        off_centre(centres, corners, count=count)
+
+
+@pytest.mark.parametrize("direction", [0, 30, 105])
+def test_rows_two_by_two_are_a_wave_of_four_rows(centres, direction):
+    row = np.rint(centres[:, 0] / SPACING - 0.5).astype(int)
+    up = np.where(row % 4 < 2, 1.0, -1.0)[:, None] * [0.0, 1.0]
+    wave, share = strongest_wave(turned(centres, direction), up, shortest_px=2 * SPACING)
+    assert 1 / np.hypot(*wave) == pytest.approx(4 * SPACING, rel=0.03)
+    angle = np.rad2deg(np.arctan2(-wave[0], wave[1]))  # rows lie one above the other: 90 degrees
+    assert (angle - 90 - direction + 90) % 180 == pytest.approx(90, abs=2)
+    assert share > 0.95
+
+
+def test_noise_has_no_strong_wave(centres):
+    noise = np.random.default_rng(1).normal(size=(len(centres), 2))
+    assert strongest_wave(centres, noise, shortest_px=2 * SPACING)[1] < 0.35
+
+
+def test_missing_values_are_left_out(centres):
+    values = np.cos(2 * np.pi * centres[:, 1] / 80)
+    whole = strongest_wave(centres, values, shortest_px=40)
+    values[5] = np.nan
+    part = strongest_wave(centres, values, shortest_px=40)
+    np.testing.assert_allclose(part[0], whole[0])
+    assert part[1] == pytest.approx(whole[1], abs=0.05)
+
+
+@pytest.mark.parametrize("values", [np.ones(256), np.full(256, np.nan)])
+def test_values_that_hold_no_wave_are_refused(centres, values):
+    with pytest.raises(ValueError, match="same at all|0 columns"):
+        strongest_wave(centres, values, shortest_px=40)
+
+
+def test_a_period_of_nothing_is_refused(centres):
+    with pytest.raises(ValueError, match="shortest_px=0"):
+        strongest_wave(centres, centres[:, 0], shortest_px=0)
