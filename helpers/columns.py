@@ -10,8 +10,8 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from helpers.gaussian_fit import AMPLITUDE, BACKGROUND, SIGMA, fit_gaussians
-from helpers.images import as_image
+from .gaussian_fit import AMPLITUDE, BACKGROUND, SIGMA, fit_gaussians
+from .images import as_image
 
 PROBABILITY_OF_A_COLUMN = 0.5
 SIGMA_OVER_SPACING = 0.2  # where the fit starts; it may end between 0.4 and 3 times this

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import fft, ndimage, signal
 
-from helpers.images import as_image
+from .images import as_image
 
 if TYPE_CHECKING:
     from hyperspy.signals import Signal2D

@@ -125,15 +125,27 @@ class DiskHarmonics:
         return self.order[self.n_still : (self.n_still + len(self.order)) // 2]
 
     def project(self, stack: np.ndarray) -> np.ndarray:
-        """Coefficients (M, K) float32 of sub-images (M, w, w), by least squares on the disk."""
-        stack = np.asarray(stack)
-        side = self.window_px
-        if stack.ndim != 3 or stack.shape[1:] != (side, side):
+        """Coefficients (M, K) float32 of sub-images (M, w, w), by least squares on the disk.
+
+        A memory-mapped stack is read in parts and stays on disk. ValueError if the shape is
+        another, or pixels of the disk are missing.
+        """
+        shape, side = np.shape(stack), self.window_px
+        if len(shape) != 3 or shape[0] == 0 or shape[1:] != (side, side):
             raise ValueError(
-                f"the sub-images have shape {stack.shape}, but (M, {side}, {side}) is needed: "
+                f"the sub-images have shape {shape}, but (M, {side}, {side}) is needed: "
                 f"cut them with cut_subimages(image, positions, {side})"
             )
-        return stack[:, disk_mask(side)].astype(np.float32) @ self.inverse
+        mask = disk_mask(side)
+        parts = [stack[first : first + 8192] for first in range(0, len(stack), 8192)]
+        parts = [np.asarray(p)[:, mask].astype(np.float32) @ self.inverse for p in parts]
+        coefficients = np.concatenate(parts)
+        bad = int((~np.isfinite(coefficients)).any(axis=1).sum())
+        if bad:
+            raise ValueError(
+                f"{bad} of {len(coefficients)} sub-images hold NaN or infinite pixels: drop them"
+            )
+        return coefficients
 
     def synthesise(self, coefficients: np.ndarray) -> np.ndarray:
         """Sub-images (M, w, w) float32 of coefficients (M, K); NaN outside the disk."""

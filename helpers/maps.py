@@ -124,22 +124,34 @@ def save_results(
         raise ValueError(f"{path} exists already: choose another name, or pass overwrite=True")
     if len(kept) != len(encoding):
         raise ValueError(f"{len(kept)} kept columns, but {len(encoding)} were encoded")
+    if len(kept) and kept.max() >= len(columns):
+        raise ValueError(
+            f"kept names column {kept.max()}, but there are {len(columns)} columns: pass the "
+            "columns that were handed to cut_subimages"
+        )
     partial = path.with_name(path.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    positions = as_positions(columns)[kept]
-    place = {"shape": shape, "pixel_size_nm": pixel_size_nm}
-    angle_map(positions, encoding.angle, order=order, **place).save(partial / "angle.hspy")
-    for n, latent in enumerate(encoding.latent.T, start=1):
-        signal = latent_map(positions, latent, title=f"latent {n}", **place)
-        signal.save(partial / f"latent_{n}.hspy")
-    _write_table(partial / "columns.csv", columns, encoding, kept, pixel_size_nm)
-    if model is not None:
-        model.save(partial / "model.safetensors")
+    try:
+        _write_maps(partial, as_positions(columns)[kept], encoding, shape, pixel_size_nm, order)
+        _write_table(partial / "columns.csv", columns, encoding, kept, pixel_size_nm)
+        if model is not None:
+            model.save(partial / "model.safetensors")
+    except BaseException:
+        shutil.rmtree(partial)
+        raise
     if path.exists():
         shutil.rmtree(path)
     partial.replace(path)
     return path
+
+
+def _write_maps(folder: Path, positions, encoding, shape, pixel_size_nm, order: int) -> None:
+    place = {"shape": shape, "pixel_size_nm": pixel_size_nm}
+    angle_map(positions, encoding.angle, order=order, **place).save(folder / "angle.hspy")
+    for n, latent in enumerate(encoding.latent.T, start=1):
+        signal = latent_map(positions, latent, title=f"latent {n}", **place)
+        signal.save(folder / f"latent_{n}.hspy")
 
 
 def _write_table(path: Path, columns, encoding, kept: np.ndarray, pixel_size_nm) -> None:

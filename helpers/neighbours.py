@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import cKDTree
 
-from helpers.images import as_positions
+from .images import as_positions
 
 OPEN_SIDE = 1.5  # a farthest neighbour beyond this many median distances: one side is empty
 FINENESS = 8  # steps of the search in one resolvable difference of wave vectors

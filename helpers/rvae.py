@@ -15,9 +15,7 @@ What differs: no network draws pixels, and the angle is marginalised, not encode
 
 from __future__ import annotations
 
-import json
 import warnings
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -25,20 +23,18 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
-from .harmonics import DiskHarmonics, disk_mask
+from .contrast import Contrast
+from .device import pick_device
+from .harmonics import DiskHarmonics
+from .posterior import N_ANGLES, AngleSeries, Encoding, posterior_sd, wrap
+from .schedule import LEARNING_RATE, Schedule
 
-N_ANGLES = 360  # finer than the posterior is wide; the best one is refined by Newton's method
-N_FINE = 3600  # for error bars: averaged frames know an angle to 0.1 degrees
-BETA_START = 31.0  # times its end value: the angle must settle before z may speak
 BATCH = 128
-LEARNING_RATE = 3e-3
 SIGMA_PACE = 5  # one number falls by a factor of ten: it may move faster than the networks
-ANNEAL_STEPS = 600
 N_TURNS = 16  # inputs are encoded at this many turns and averaged, so that z does not see the turn
 MIN_SUBIMAGES = 16
 ENOUGH_SUBIMAGES = 200
 PIXEL_SIZE_TOLERANCE = 0.03
-FORMAT = "rvae-stem-book model 1"
 
 
 class Motifs(nn.Module):
@@ -64,118 +60,6 @@ def _three_layers(n_in: int, hidden: int, n_out: int) -> nn.Sequential:
         nn.SiLU(),
         nn.Linear(hidden, n_out),
     )
-
-
-class AngleSeries:
-    """The overlap of data and turned motif, a Fourier series in the angle.
-
-    <c, R_theta g> = S_0 + sum_m A_m cos(m theta) + B_m sin(m theta), kept as (B, 2m + 1).
-    """
-
-    def __init__(self, basis: DiskHarmonics, device: str = "cpu"):
-        orders = np.arange(1, basis.order.max() + 1)
-        shares = basis.pair_order[:, None] == orders
-        self.split = basis.split
-        self.shares = torch.as_tensor(shares, dtype=torch.float32, device=device)  # (P, m)
-        self.orders = torch.as_tensor(orders, dtype=torch.float32, device=device)
-        self.grid = torch.arange(N_ANGLES, device=device) * (2 * torch.pi / N_ANGLES) - torch.pi
-        phase = self.orders[:, None] * self.grid
-        self.waves = torch.cat([torch.ones_like(phase[:1]), phase.cos(), phase.sin()])  # (2m+1, A)
-
-    def of(self, c: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
-        """The series (B, 2m + 1) of data c and motifs g, (B, K) each."""
-        c0, c_cos, c_sin = self.split(c)
-        g0, g_cos, g_sin = self.split(g)
-        constant = (c0 * g0).sum(-1, keepdim=True)
-        cosine = (c_cos * g_cos + c_sin * g_sin) @ self.shares
-        sine = (c_sin * g_cos - c_cos * g_sin) @ self.shares
-        return torch.cat([constant, cosine, sine], dim=-1)
-
-    def best_angle(self, series: torch.Tensor) -> torch.Tensor:
-        """The angle (B,) at the top of each series: the best of the grid, refined by Newton."""
-        angle = self.grid[(series @ self.waves).argmax(-1)]
-        cosine, sine = series[:, 1:].chunk(2, dim=-1)
-        reach = 2 * torch.pi / N_ANGLES
-        for _ in range(4):
-            phase = self.orders * angle[:, None]
-            slope = ((sine * phase.cos() - cosine * phase.sin()) * self.orders).sum(-1)
-            bend = ((cosine * phase.cos() + sine * phase.sin()) * self.orders**2).sum(-1)
-            step = torch.where(bend > 0, slope / bend.clamp_min(1e-12), 0.0)
-            angle = angle + step.clamp(-reach, reach)
-        return angle
-
-    def turn(self, series: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
-        """The series (B, 2m + 1) of motifs turned by -angle: its top moves by +angle."""
-        cosine, sine = series[:, 1:].chunk(2, dim=-1)
-        c, s = (self.orders * angle[:, None]).cos(), (self.orders * angle[:, None]).sin()
-        return torch.cat([series[:, :1], cosine * c - sine * s, cosine * s + sine * c], dim=-1)
-
-
-@dataclass(frozen=True)
-class Encoding:
-    """What the model says of M sub-images.
-
-    Attributes
-    ----------
-    angle : (M,) float64
-        The most probable turn of each motif, radians in (-pi, pi], counter-clockwise as displayed.
-    angle_sd : (M,) float64
-        Rms distance from `angle` under the posterior, radians. Where two angles explain the data
-        alike it is large, and rightly so; `folded_sd` judges modulo a symmetry.
-    latent, latent_sd : (M, d) float64
-    residual : (M,) float64
-        Rms misfit within the band limit in units of the learned noise: about 1 for a good fit.
-    """
-
-    angle: np.ndarray
-    angle_sd: np.ndarray
-    latent: np.ndarray
-    latent_sd: np.ndarray
-    residual: np.ndarray
-    _series: np.ndarray = field(repr=False)  # (M, 2m + 1), log posterior of the angle
-
-    def __len__(self) -> int:
-        return len(self.angle)
-
-    def angle_posterior(self, angles: np.ndarray | None = None, rows=slice(None)) -> np.ndarray:
-        """Probability of each of A angles, (M, A), every row summing to 1.
-
-        Parameters
-        ----------
-        angles : (A,) evenly spaced radians; 360 from -pi by default.
-        rows : slice or indices of the sub-images wanted; all by default.
-        """
-        angles = _angle_grid() if angles is None else np.asarray(angles)
-        series = self._series[rows]
-        phase = np.arange(1, (series.shape[1] + 1) // 2)[:, None] * angles
-        log_p = series[:, 1:] @ np.concatenate([np.cos(phase), np.sin(phase)])
-        p = np.exp(log_p - log_p.max(axis=1, keepdims=True))
-        return p / p.sum(axis=1, keepdims=True)
-
-    def folded_sd(self, order: int) -> np.ndarray:
-        """Rms distance (M,) from `angle` modulo 2 pi / order, radians."""
-        return _posterior_sd(self._series, self.angle, order)
-
-
-def _angle_grid(count: int = N_ANGLES) -> np.ndarray:
-    return np.arange(count) * 2 * np.pi / count - np.pi
-
-
-def _posterior_sd(series: np.ndarray, angle: np.ndarray, order: int) -> np.ndarray:
-    """Rms distance (M,) of each posterior from its mode modulo 2 pi / order, radians."""
-    off, period = _angle_grid(N_FINE), 2 * np.pi / order
-    squared = (off - period * np.round(off / period)) ** 2
-    m = np.arange(1, (series.shape[1] + 1) // 2)
-    waves = np.concatenate([np.cos(m[:, None] * off), -np.sin(m[:, None] * off)])
-    sd = np.empty(len(angle))
-    for first in range(0, len(angle), 512):
-        rows = slice(first, first + 512)
-        cosine, sine = np.split(series[rows, 1:], 2, axis=1)
-        at_mode = (cosine - 1j * sine) * np.exp(1j * m * angle[rows, None])
-        log_p = np.concatenate([at_mode.real, at_mode.imag], axis=1) @ waves
-        p = np.exp(log_p - log_p.max(axis=1, keepdims=True))
-        sd[rows] = np.sqrt(p @ squared / p.sum(axis=1))
-    return sd
 
 
 class RVAE:
@@ -222,19 +106,22 @@ class RVAE:
             raise ValueError(f"beta={beta}, but a positive number is needed; 1 is the plain VAE")
         self.basis = DiskHarmonics.build(window_px, band_limit)
         self.latent_dim, self.seed, self.beta = int(latent_dim), int(seed), float(beta)
-        cuda = device == "cuda" or (device == "auto" and torch.cuda.is_available())
-        self.device = "cuda" if cuda else "cpu"
+        self.device = pick_device(device)
         self.pixel_size_nm: float | None = None
         self.history: list[dict] = []
-        self._scale: tuple[float, float] | None = None  # offset and gain of the training stack
+        self._contrast: Contrast | None = None  # of the training stack
         self._reference: torch.Tensor | None = None  # (K,), the motif whose angle is zero
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
-            self._motifs = Motifs(len(self.basis), self.latent_dim).to(self.device)
+        self._motifs = self._untrained()
         self._series = AngleSeries(self.basis, self.device)
 
+    def _untrained(self) -> Motifs:
+        """New networks; the global random state is left as it was."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            return Motifs(len(self.basis), self.latent_dim).to(self.device)
+
     def __repr__(self) -> str:
-        state = "untrained" if self._scale is None else f"trained, {len(self.history)} epochs"
+        state = "untrained" if self._contrast is None else f"trained, {len(self.history)} epochs"
         size = f"window_px={self.basis.window_px}, latent_dim={self.latent_dim}"
         return f"RVAE({size}, {len(self.basis)} harmonics, {state})"
 
@@ -266,15 +153,16 @@ class RVAE:
         """
         if epochs is not None and (int(epochs) != epochs or epochs < 1):
             raise ValueError(f"epochs={epochs}, but a whole number of at least 1 is needed")
-        c = self._project(stack)
+        c = self.basis.project(stack)
         if len(c) < MIN_SUBIMAGES:
             raise ValueError(
                 f"{len(c)} sub-images, but at least {MIN_SUBIMAGES} are needed to learn a motif: "
                 "use a larger image or a smaller window"
             )
-        self._scale = _offset_and_gain(c, self.basis)
+        self._contrast = Contrast.of(c, self.basis)
         self.pixel_size_nm = pixel_size_nm
-        self._train(self._normalise(c, self._scale), epochs, progress)
+        self._motifs = self._untrained()  # a second fit starts anew
+        self._train(self._prepare(c, self._contrast), epochs, progress)
         return self
 
     def _train(self, c: torch.Tensor, epochs: int | None, progress: bool) -> None:
@@ -283,7 +171,7 @@ class RVAE:
         networks = [p for p in self._motifs.parameters() if p is not noise]
         groups = [{"params": networks, "pace": 1}, {"params": [noise], "pace": SIGMA_PACE}]
         optimiser = torch.optim.Adam(groups, lr=LEARNING_RATE)
-        plan = _Schedule(len(c), epochs)
+        plan = Schedule(-(-len(c) // BATCH), epochs)
         self.history = []
         bar = tqdm(total=epochs, desc="rVAE", unit="epoch", disable=not progress)
         while not plan.done(self.history):
@@ -416,19 +304,19 @@ class RVAE:
         if normalization not in ("stack", "model"):
             raise ValueError(f'normalization={normalization!r}, but "stack" or "model" is needed')
         self._compare_pixel_size(pixel_size_nm)
-        c = self._project(stack)
-        scale = self._scale
+        c = self.basis.project(stack)
+        contrast = self._contrast
         if normalization == "stack":
-            scale = _offset_and_gain(c, self.basis)
+            contrast = Contrast.of(c, self.basis)
             if len(c) < ENOUGH_SUBIMAGES:
                 warnings.warn(
                     f"offset and gain were estimated from {len(c)} sub-images; under "
                     f'{ENOUGH_SUBIMAGES} use normalization="model" for parts of the same image',
                     stacklevel=2,
                 )
-        parts = [self._encode_part(part) for part in self._normalise(c, scale).split(4096)]
+        parts = [self._encode_part(part) for part in self._prepare(c, contrast).split(4096)]
         angle, *rest, series = (np.concatenate(values) for values in zip(*parts, strict=True))
-        return Encoding(angle, _posterior_sd(series, angle, 1), *rest, series)
+        return Encoding(angle, posterior_sd(series, angle, 1), *rest, series)
 
     def _encode_part(self, c: torch.Tensor) -> tuple[np.ndarray, ...]:
         latent, latent_sd = self._encode_invariantly(c)
@@ -438,7 +326,7 @@ class RVAE:
         misfit = (c - self._rotate(g, turn)).square().mean(-1)
         sigma = self._motifs.log_sigma.exp()
         gauge = self._gauge(g)
-        angle = _wrap(turn + gauge)
+        angle = wrap(turn + gauge)
         log_posterior = self._series.turn(series, gauge) / sigma**2
         values = (angle, latent, latent_sd, misfit.sqrt() / sigma, log_posterior)
         return tuple(v.double().cpu().numpy() for v in values)
@@ -458,25 +346,11 @@ class RVAE:
         g = self._motifs.decoder(torch.as_tensor(latent, device=self.device))
         angle = torch.as_tensor(np.broadcast_to(angle, len(g)).astype(np.float32).copy())
         g = self._rotate(g, angle.to(self.device) - self._gauge(g))
-        offset, gain = self._scale
-        return self.basis.synthesise(g.cpu().numpy() * gain) + np.float32(offset)
+        motifs = self.basis.synthesise(g.cpu().numpy())
+        return motifs * np.float32(self._contrast.gain) + np.float32(self._contrast.offset)
 
-    def _project(self, stack: np.ndarray) -> np.ndarray:
-        """Coefficients (M, K), in chunks, so that a memory-mapped stack stays on disk."""
-        shape = np.shape(stack)
-        if len(shape) != 3 or shape[0] == 0:
-            raise ValueError(f"the sub-images have shape {shape}, but (M, w, w) is needed")
-        chunks = [self.basis.project(stack[i : i + 8192]) for i in range(0, len(stack), 8192)]
-        c = np.concatenate(chunks)
-        bad = int((~np.isfinite(c)).any(axis=1).sum())
-        if bad:
-            raise ValueError(f"{bad} of {len(c)} sub-images hold NaN or infinite pixels: drop them")
-        return c
-
-    def _normalise(self, c: np.ndarray, scale: tuple[float, float]) -> torch.Tensor:
-        offset, gain = scale
-        c = (c - offset * _constant(self.basis)) / gain
-        return torch.as_tensor(c.astype(np.float32), device=self.device)
+    def _prepare(self, c: np.ndarray, contrast: Contrast) -> torch.Tensor:
+        return torch.as_tensor(contrast.remove(c, self.basis), device=self.device)
 
     def _compare_pixel_size(self, pixel_size_nm: float | None) -> None:
         if pixel_size_nm is None or self.pixel_size_nm is None:
@@ -490,33 +364,17 @@ class RVAE:
             )
 
     def _require_training(self) -> None:
-        if self._scale is None:
+        if self._contrast is None:
             raise RuntimeError("this model is not trained yet: call fit(stack) first")
 
     # ------------------------------------------------------------------ keeping
 
     def save(self, path: str | Path) -> Path:
-        """Write the model to a safetensors file (weights, and settings as JSON in its header)."""
-        from safetensors.torch import save_file
+        """Write the model to a safetensors file; see `helpers.model_file`."""
+        from .model_file import save_model
 
         self._require_training()
-        settings = {
-            "window_px": self.basis.window_px,
-            "band_limit": self.basis.band_limit,
-            "latent_dim": self.latent_dim,
-            "seed": self.seed,
-            "beta": self.beta,
-            "pixel_size_nm": self.pixel_size_nm,
-            "scale": self._scale,
-            "history": self.history,
-        }
-        path = Path(path)
-        tensors = {k: v.cpu().contiguous() for k, v in self._motifs.state_dict().items()}
-        partial = path.with_name(path.name + ".partial")
-        header = {"format": FORMAT, "settings": json.dumps(settings)}
-        save_file(tensors | {"reference": self._reference.cpu()}, partial, metadata=header)
-        partial.replace(path)
-        return path
+        return save_model(self, path)
 
     @classmethod
     def load(cls, path: str | Path, *, device: str = "auto") -> RVAE:
@@ -527,90 +385,6 @@ class RVAE:
         FileNotFoundError, ValueError
             If there is no such file, or it is not a whole model of this package.
         """
-        from safetensors import SafetensorError, safe_open
+        from .model_file import load_model
 
-        path = Path(path)
-        if not path.is_file():
-            raise FileNotFoundError(f"no model file at {path}: train one and save it there")
-        try:
-            with safe_open(path, framework="pt") as stored:
-                header = stored.metadata() or {}
-                tensors = {name: stored.get_tensor(name) for name in stored.keys()}
-            if header.get("format") != FORMAT:
-                raise ValueError(f"its format is {header.get('format')!r}")
-            settings = json.loads(header["settings"])
-            names = ("latent_dim", "seed", "beta", "band_limit")
-            chosen = {name: settings[name] for name in names}
-            model = cls(settings["window_px"], device=device, **chosen)
-            model._reference = tensors.pop("reference").to(model.device)
-            model._motifs.load_state_dict(tensors)
-            model._scale = tuple(settings["scale"])
-            model.pixel_size_nm, model.history = settings["pixel_size_nm"], settings["history"]
-        except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as problem:
-            raise ValueError(
-                f"{path} is not a whole model of this package ({problem}): save it again"
-            ) from problem
-        return model
-
-
-class _Schedule:
-    """When beta and the learning rate fall, and when training ends.
-
-    beta falls in the first part (or half of a given number of epochs). After it the learning rate
-    falls whenever the loss has stopped falling; the second time, training has converged.
-    """
-
-    patience = 3
-    least_gain = 0.2  # nats a sub-image
-    most_falls = 2
-
-    def __init__(self, n_subimages: int, epochs: int | None):
-        steps = -(-n_subimages // BATCH)
-        self.epochs = epochs
-        self.anneal = max(1, -(-ANNEAL_STEPS // steps) if epochs is None else epochs // 2)
-        self.learning_rate = LEARNING_RATE
-        self.since, self.best, self.falls = 0, np.inf, 0
-
-    def beta_factor(self, epoch: int) -> float:
-        return 1 + (BETA_START - 1) * max(0.0, 1 - epoch / self.anneal)
-
-    def done(self, history: list[dict]) -> bool:
-        n = len(history)
-        if self.epochs is not None:
-            left = 1 - max(0, n - self.anneal) / max(1, self.epochs - self.anneal)
-            self.learning_rate = LEARNING_RATE * max(0.1, left)
-            return n >= self.epochs
-        if n <= self.anneal:
-            return False
-        loss = history[-1]["loss"]
-        if loss < self.best - self.least_gain:
-            self.best, self.since = loss, 0
-        else:
-            self.since += 1
-        if self.since >= self.patience:
-            self.since, self.falls = 0, self.falls + 1
-            self.learning_rate *= 0.3
-        return self.falls >= self.most_falls
-
-
-def _constant(basis: DiskHarmonics) -> np.ndarray:
-    """Coefficients (K,) of an image that is 1 everywhere."""
-    ones = np.zeros(len(basis), dtype=np.float32)
-    ones[0] = np.sqrt(disk_mask(basis.window_px).sum())
-    return ones
-
-
-def _offset_and_gain(c: np.ndarray, basis: DiskHarmonics) -> tuple[float, float]:
-    """Mean brightness and contrast of a stack from its coefficients (M, K), robustly."""
-    offset = float(np.median(c[:, 0]) / _constant(basis)[0])
-    gain = float(np.sqrt(np.median((c[:, 1:] ** 2).mean(axis=1))))
-    if not gain > 1e-6 * max(abs(offset), 1e-30):
-        raise ValueError(
-            f"the sub-images are constant ({offset:g}): there is no motif to learn; check the image"
-        )
-    return offset, gain
-
-
-def _wrap(angle: torch.Tensor) -> torch.Tensor:
-    """Radians into (-pi, pi]."""
-    return torch.pi - torch.remainder(torch.pi - angle, 2 * torch.pi)
+        return load_model(path, device=device)

@@ -12,26 +12,18 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from scipy import fft, ndimage
+from scipy import ndimage
 from torch import nn
 from torch.nn import functional
 
-from helpers.images import as_image
+from .images import as_image
+from .spacing import find_lattice, without_outliers
 
 TRAINED_SPACING_PX = 10.0
 TILE_PX = 512  # side of the square that one pass of the network answers for
 MARGIN_PX = 48  # seen around it as well: the network's reach, so that tiles leave no seam
 STRIDE_PX = 8  # three halvings
-
-BRAGG_TO_BACKGROUND = 14.0  # speckle reaches this ratio less than once in a hundred images
-LOOK_AT_PX = 1024  # side of the square in which the spacing is measured
-SMALLEST_CELL_COUNT = 3  # periods across the image
-SHARPEST_PERIOD_PX = 2.5
-CLOSEST_PX = 3.5  # nearer columns cannot be told apart
-COARSE_PX = 5.5
-SHARPENING = 0.8  # share of the columns' width that is taken off the autocorrelation
-LARGEST_GAIN = 50.0
-NEIGHBOUR_TO_STRONGEST = 0.2  # a weak site beside a strong one still counts
+COARSE_PX = 5.5  # nearer columns share too few pixels
 
 
 class UNet(nn.Module):
@@ -101,7 +93,7 @@ def segment(
         If the image cannot be used (see `helpers.images.as_image`) or `spacing_px` is unusable.
     """
     values = without_outliers(as_image(image))
-    measured, contrast = _find_lattice(values)
+    measured, contrast = find_lattice(values)
     spacing = _usable_spacing(spacing_px, measured, values.shape)
     if spacing is None:
         return np.zeros(values.shape, np.float32)
@@ -158,13 +150,6 @@ def _run_network(values: np.ndarray, zoom: float, device: str, progress: bool) -
     return np.clip(resample(probability, values.shape), 0, 1)
 
 
-def without_outliers(values: np.ndarray) -> np.ndarray:
-    """Hot and dead pixels brought to twice the range of all the others; nothing else changes."""
-    low, high = np.percentile(values, [0.5, 99.5])
-    reach = high - low
-    return np.clip(values, low - reach, high + reach) if reach > 0 else values
-
-
 def resample(values: np.ndarray, shape) -> np.ndarray:
     """`values` (H, W) on a grid of another `shape` over the same field; averaged when coarser."""
     tensor = torch.from_numpy(np.ascontiguousarray(values, np.float32))[None, None]
@@ -210,104 +195,3 @@ def load_network(device: str = "cpu") -> UNet:
     network = UNet()
     network.load_state_dict({name: value.float() for name, value in weights.items()}, strict=False)
     return network.eval().to(device, memory_format=torch.channels_last)
-
-
-def measure_spacing(image) -> float | None:
-    """Distance in pixels between neighbouring columns, or None if the image shows no lattice.
-
-    Lattice reflections are the sharp peaks that stand out from the smooth rest of the power
-    spectrum. Their inverse transform is a clean autocorrelation, whose first maximum off the centre
-    is the distance sought. Two or more reflections in different directions are asked for, so that
-    fringes and scan-line noise are no lattice.
-    """
-    return _find_lattice(without_outliers(as_image(image)))[0]
-
-
-def _find_lattice(values: np.ndarray) -> tuple[float | None, float]:
-    """Spacing and skewness of the lattice's own contrast (negative: dark columns).
-
-    Of a large image the middle is looked at first, then the corners.
-    """
-    for place in (0.5, 0.5), (0, 0), (0, 1), (1, 0), (1, 1):
-        cut = [max(0, n - LOOK_AT_PX) for n in values.shape]
-        row, col = (int(share * n) for share, n in zip(place, cut, strict=True))
-        answer = _lattice_of(values[row : row + LOOK_AT_PX, col : col + LOOK_AT_PX])
-        if answer[0] is not None or max(cut) == 0:
-            return answer
-    return None, 0.0
-
-
-def _lattice_of(values: np.ndarray) -> tuple[float | None, float]:
-    if min(values.shape) < 2 * SMALLEST_CELL_COUNT * SHARPEST_PERIOD_PX:
-        return None, 0.0
-    if values.min() == values.max():
-        return None, 0.0
-    window = np.outer(*[np.hanning(n + 2)[1:-1] for n in values.shape]).astype(np.float32)
-    spectrum = fft.fft2((values - values.mean()) * window)
-    power = np.abs(spectrum) ** 2
-    k = np.hypot(*np.meshgrid(*[fft.fftfreq(n) for n in values.shape], indexing="ij"))
-    peaks = _reflections(power, k)
-    if peaks is None:
-        return None, 0.0
-    mask = ndimage.binary_dilation(peaks, np.ones((3, 3)))
-    lattice = fft.ifft2(spectrum * mask).real / np.maximum(window, 0.1)
-    skewness = float((lattice**3).mean() / (lattice**2).mean() ** 1.5)
-    # A Gaussian column damps the power by exp(-slope k^2). Most of that is taken back, so that the
-    # maxima of the autocorrelation are narrower than the columns.
-    gain = np.exp(SHARPENING * _damping(power[peaks], k[peaks]) * k[mask] ** 2)
-    power[mask] *= np.minimum(gain, LARGEST_GAIN)
-    return _first_neighbour(power * mask), skewness
-
-
-def _damping(power: np.ndarray, k: np.ndarray) -> float:
-    """Slope of -log(power) over k^2 among the reflections, never negative."""
-    if np.ptp(k) < 0.1 * k.max():
-        return 0.0
-    return max(0.0, -np.polyfit(k**2, np.log(power), 1)[0])
-
-
-def _reflections(power: np.ndarray, k: np.ndarray) -> np.ndarray | None:
-    """Where a power spectrum (H, W) has lattice reflections; None if there are too few."""
-    smooth = ndimage.gaussian_filter(power, 0.7, mode="wrap")
-    slowest = SMALLEST_CELL_COUNT / min(power.shape)
-    band = (k > slowest) & (k < 1 / SHARPEST_PERIOD_PX)
-    edges = [slowest / 3]
-    while edges[-1] < 0.71:  # rings of one sixth in k, and three bins at least
-        edges.append(max(1.16 * edges[-1], edges[-1] + 3 / min(power.shape)))
-    half = np.s_[: power.shape[0] // 2 + 1]  # the other half is its mirror image
-    level = ndimage.median(smooth[half], np.digitize(k[half], edges), np.arange(1, len(edges)))
-    middle = np.log((np.array(edges[:-1]) + edges[1:]) / 2)
-    ground = np.exp(np.interp(np.log(np.maximum(k, edges[0])), middle, np.log(level)))
-    peaks = band & (smooth == ndimage.maximum_filter(smooth, 5, mode="wrap"))
-    peaks &= smooth > np.maximum(BRAGG_TO_BACKGROUND * ground, 1e-5 * smooth[band].max())
-    found = np.argwhere(fft.fftshift(peaks)) / power.shape - 0.5
-    if len(found) == 0:
-        return None
-    direction = found / np.linalg.norm(found, axis=1, keepdims=True)
-    across = np.abs(direction[:, 0] * direction[0, 1] - direction[:, 1] * direction[0, 0])
-    return peaks if across.max() > 0.3 else None  # not all along one line
-
-
-def _first_neighbour(power: np.ndarray) -> float | None:
-    """Distance of the nearest maximum of the autocorrelation that stands out like its others."""
-    correlation = fft.fftshift(fft.ifft2(power).real)
-    centre = np.array(correlation.shape) // 2
-    inside = correlation[1:-1, 1:-1]
-    top = np.argwhere(inside == ndimage.maximum_filter(correlation, 3)[1:-1, 1:-1]) + 1
-    height = correlation[tuple(top.T)]
-    distance = np.linalg.norm(top + _vertex(correlation, top) - centre, axis=1)
-    others = distance > CLOSEST_PX
-    if not others.any():
-        return None
-    strong = others & (height > NEIGHBOUR_TO_STRONGEST * height[others].max())
-    return float(distance[strong].min())
-
-
-def _vertex(values: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Sub-pixel offsets (N, 2) of maxima inside `values`, by a parabola along each axis."""
-    offset = np.zeros(at.shape)
-    for axis, step in enumerate(np.eye(2, dtype=int)):
-        before, here, after = (values[tuple((at + k * step).T)] for k in (-1, 0, 1))
-        bend = np.maximum(2 * here - before - after, 1e-12 * np.abs(values).max())
-        offset[:, axis] = np.clip((after - before) / (2 * bend), -0.5, 0.5)
-    return offset

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from helpers.images import as_image, as_positions
+from .images import as_image, as_positions
 
 CHUNK_SAMPLES = 2**20  # samples at a time: float64 copies of them take 8 MB each
 

@@ -8,9 +8,9 @@ import numpy as np
 from scipy import ndimage, special
 from scipy.spatial import cKDTree, distance
 
-from helpers.harmonics import DiskHarmonics, angular_power
-from helpers.images import as_image, as_positions, pixel_size_nm
-from helpers.subimages import as_window, cut_subimages, inside_image
+from .harmonics import DiskHarmonics, angular_power
+from .images import as_image, as_positions, pixel_size_nm
+from .subimages import as_window, cut_subimages, inside_image
 
 LARGEST_ORDER = 6
 RIGHT_WITHIN_DEG = 1.0

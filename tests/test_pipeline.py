@@ -128,6 +128,6 @@ def test_checkpoints_are_what_their_recipe_makes(encoded):
     np.testing.assert_allclose(stored.positions, columns.positions, atol=0.01)
     model = RVAE.load(fetch("sr3fe2o7_rvae_40px.safetensors"))
     assert model.pixel_size_nm == pytest.approx(0.02)
-    # Another machine rounds otherwise, so training ends at a model that says the same, not bit by bit.
+    # Another machine rounds otherwise, and training then ends at another, equally good model.
     final = model.history[-1]["loss"], encoded[2].history[-1]["loss"]
     assert final[0] == pytest.approx(final[1], abs=3)

@@ -388,3 +388,13 @@ def test_style_is_readable_at_phone_width():
         assert min([*sizes, matplotlib.rcParams["font.size"]]) >= 9
         assert matplotlib.rcParams["figure.figsize"][0] == 6.4
         assert not matplotlib.rcParams["axes.grid"]
+
+
+def test_window_is_drawn_around_its_column(image):
+    ax = drawn(plots.show_window(image, (30.5, 80.25), 40, pixel_size_nm=0.02))
+    box, disk = ax.patches
+    assert (box.get_x(), box.get_y(), box.get_width()) == (60.25, 10.5, 40)
+    assert disk.center == (80.25, 30.5) and disk.radius == 20  # x is the column
+    assert ax.get_ylim()[0] > ax.get_ylim()[1]  # rows run down
+    with pytest.raises(ValueError, match="window_px"):
+        plots.show_window(image, (30, 80), 0)

@@ -124,7 +124,7 @@ def test_latents_are_sorted_by_what_they_explain(two_kinds):
 
 def test_marginal_likelihood_agrees_with_a_grid_twenty_times_finer(two_kinds):
     stack, _, _, model = two_kinds
-    c = model._normalise(model._project(stack[:50]), model._scale)
+    c = model._prepare(model.basis.project(stack[:50]), model._contrast)
     with torch.no_grad():
         z, _ = model._encode_invariantly(c)
         g = model._motifs.decoder(z)
@@ -155,6 +155,13 @@ def test_same_seed_same_model_other_seed_another():
     )
     np.testing.assert_array_equal(one.latent, same.latent)
     assert np.abs(one.latent - other.latent).max() > 1e-3
+
+
+def test_a_second_fit_starts_anew():
+    stack, _ = turned_stack(60)
+    model = RVAE(WINDOW).fit(stack, epochs=3, progress=False)
+    once = model.history
+    assert model.fit(stack, epochs=3, progress=False).history == once
 
 
 def test_training_leaves_the_global_random_state_alone():
@@ -255,3 +262,12 @@ def test_wrong_words_and_numbers():
         model.encode(stack, normalization="none")
     with pytest.raises(ValueError, match="latent_dim=2"):
         model.decode([[0, 0, 0]])
+
+
+def test_wish_for_a_device():
+    assert RVAE(WINDOW, device="auto").device in ("cpu", "cuda")
+    with pytest.raises(ValueError, match="device='gpu'"):
+        RVAE(WINDOW, device="gpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match="no GPU"):
+            RVAE(WINDOW, device="cuda")

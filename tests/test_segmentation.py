@@ -9,8 +9,9 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from helpers import segmentation
-from helpers.segmentation import measure_spacing, segment
+from helpers.segmentation import segment
 from helpers.simulate.lattices import lattice_image
+from helpers.spacing import measure_spacing
 
 
 def lattice(spacing_px, kind="square", *, cells=12, seed=0, **options):
