@@ -11,6 +11,7 @@ from .harmonics import DiskHarmonics
 
 N_ANGLES = 360  # finer than the posterior is wide; the best one is refined by Newton's method
 N_FINE = 3600  # for error bars: averaged frames know an angle to 0.1 degrees
+NEARLY_BEST = 0.9  # of the highest overlap of two motifs: what counts as another way to align them
 
 
 def wrap(angle: torch.Tensor) -> torch.Tensor:
@@ -44,8 +45,23 @@ class AngleSeries:
         return torch.cat([constant, cosine, sine], dim=-1)
 
     def best_angle(self, series: torch.Tensor) -> torch.Tensor:
-        """The angle (B,) at the top of each series: the best of the grid, refined by Newton."""
-        angle = self.grid[(series @ self.waves).argmax(-1)]
+        """The angle (B,) at the top of each series: the best of the grid, refined."""
+        return self._refine(series, self.grid[(series @ self.waves).argmax(-1)])
+
+    def nearest_angle(self, series: torch.Tensor) -> torch.Tensor:
+        """Of the tops of each series that are nearly the highest, the one nearest to zero (B,).
+
+        A motif of nearly fourfold symmetry has four tops of nearly one height. Which of them is
+        the highest changes from motif to motif; which is nearest to zero does not.
+        """
+        height = series @ self.waves - series[:, :1]
+        top = (height >= height.roll(1, -1)) & (height >= height.roll(-1, -1))
+        top &= height >= NEARLY_BEST * height.amax(-1, keepdim=True)
+        distance = torch.where(top, self.grid.abs(), torch.inf)
+        return self._refine(series, self.grid[distance.argmin(-1)])
+
+    def _refine(self, series: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
+        """Newton's method from angles (B,) of the grid to the tops beside them."""
         cosine, sine = series[:, 1:].chunk(2, dim=-1)
         reach = 2 * torch.pi / N_ANGLES
         for _ in range(4):

@@ -234,7 +234,7 @@ class RVAE:
         g = self._motifs.decoder(z)
         reference = g[(g - g.mean(0)).norm(dim=-1).argmin()]
         for _ in range(5):  # the mean of all decoded motifs, each turned onto the last mean
-            turn = self._series.best_angle(self._series.of(g, reference.expand_as(g)))
+            turn = self._series.nearest_angle(self._series.of(g, reference.expand_as(g)))
             reference = self._rotate(g, -turn).mean(0)
         self._reference = reference
 
@@ -271,7 +271,7 @@ class RVAE:
 
     def _gauge(self, g: torch.Tensor) -> torch.Tensor:
         """Turn (B,) of each decoded motif against the reference motif."""
-        return self._series.best_angle(self._series.of(g, self._reference.expand_as(g)))
+        return self._series.nearest_angle(self._series.of(g, self._reference.expand_as(g)))
 
     # ------------------------------------------------------------------- using
 

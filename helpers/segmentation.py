@@ -16,6 +16,7 @@ from scipy import ndimage
 from torch import nn
 from torch.nn import functional
 
+from .device import pick_device
 from .images import as_image
 from .spacing import find_lattice, without_outliers
 
@@ -24,6 +25,12 @@ TILE_PX = 512  # side of the square that one pass of the network answers for
 MARGIN_PX = 48  # seen around it as well: the network's reach, so that tiles leave no seam
 STRIDE_PX = 8  # three halvings
 COARSE_PX = 5.5  # nearer columns share too few pixels
+SPARSEST = 0.006  # a full lattice covers 0.17 of its image, a photograph's texture 0.005 at most
+
+NO_LATTICE = (
+    "no lattice was found in the image, so no column is reported; if you see columns, give the "
+    "distance between neighbours: segment(image, spacing_px=...)"
+)
 
 
 class UNet(nn.Module):
@@ -99,6 +106,9 @@ def segment(
         return np.zeros(values.shape, np.float32)
     zoom = TRAINED_SPACING_PX / spacing
     probability = _run_network(values, zoom, device, progress)
+    if spacing_px is None and (probability > 0.5).mean() < SPARSEST:
+        warnings.warn(NO_LATTICE, stacklevel=2)
+        return np.zeros(values.shape, np.float32)
     if contrast < 0 and _surer(_run_network(-values, zoom, device, progress), probability):
         warnings.warn(
             "the columns of this image seem to be dark on a bright ground (as in BF or ABF), but "
@@ -110,10 +120,7 @@ def segment(
 
 def _usable_spacing(given: float | None, measured: float | None, shape) -> float | None:
     if given is None and measured is None:
-        _warn(
-            "no lattice was found in the image, so no column is reported; if you see columns, give "
-            "the distance between neighbours: segment(image, spacing_px=...)"
-        )
+        _warn(NO_LATTICE)
         return None
     spacing = measured if given is None else given
     if not 2 <= spacing <= max(shape):
@@ -142,8 +149,7 @@ def _surer(one: np.ndarray, other: np.ndarray) -> bool:
 
 
 def _run_network(values: np.ndarray, zoom: float, device: str, progress: bool) -> np.ndarray:
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = pick_device(device)
     size = [max(2, round(n * zoom / STRIDE_PX)) * STRIDE_PX for n in values.shape]
     ready = torch.from_numpy(normalise(resample(values, size)))
     probability = _in_tiles(load_network(device), ready, device, progress)
@@ -191,7 +197,6 @@ def load_network(device: str = "cpu") -> UNet:
 
     from helpers.data import fetch
 
-    weights = load_file(fetch("segmenter.safetensors"))
     network = UNet()
-    network.load_state_dict({name: value.float() for name, value in weights.items()}, strict=False)
+    network.load_state_dict(load_file(fetch("segmenter.safetensors")))
     return network.eval().to(device, memory_format=torch.channels_last)
