@@ -7,7 +7,7 @@ from scipy.spatial import cKDTree
 
 from .images import as_positions
 
-OPEN_SIDE = 1.5  # a farthest neighbour beyond this many median distances: one side is empty
+OPEN_SIDE = 1.25  # a farthest neighbour beyond this many median distances: one side is empty
 FINENESS = 8  # steps of the search in one resolvable difference of wave vectors
 
 
@@ -98,3 +98,38 @@ def _wave_vectors(highest: float, step: float) -> np.ndarray:
     waves = np.stack(np.meshgrid(along[along <= 0], along, indexing="ij"), axis=-1).reshape(-1, 2)
     length = np.hypot(*waves.T)
     return waves[(length > 0) & (length <= highest * (1 + 1e-9))]
+
+
+def handedness(positions, displacement: np.ndarray, *, count: int = 4) -> np.ndarray:
+    """On which hand of a column, seen along its displacement, its fellows lie.
+
+    Where rows move two by two, a row has the fellow that moves alike on one side only: on the left
+    for one row of a pair, on the right for the other. A mirror exchanges the two, no turn does.
+
+    Parameters
+    ----------
+    positions : (N, 2) array or Columns
+    displacement : (N, 2) array
+        [row, column], as from `off_centre`.
+    count : int
+        Nearest neighbours compared.
+
+    Returns
+    -------
+    (N,) array
+        Between -1 and 1; positive for the left, as displayed; NaN where the column or one of its
+        neighbours has no displacement, or a neighbour is missing.
+    """
+    positions, displacement = as_positions(positions), np.asarray(displacement, dtype=float)
+    if displacement.shape != positions.shape or len(positions) <= count:
+        raise ValueError(
+            f"{len(positions)} positions and displacements of shape {displacement.shape}: one "
+            f"[row, column] each, and more than count={count} of them, are needed"
+        )
+    distance, nearest = (part[:, 1:] for part in cKDTree(positions).query(positions, k=count + 1))
+    ahead = displacement / np.hypot(*displacement.T)[:, None]
+    alike = np.sum(ahead[nearest] * ahead[:, None], axis=-1, keepdims=True)  # (N, count, 1)
+    fellows = np.sum(alike * (positions[nearest] - positions[:, None]), axis=1)
+    fellows[distance[:, -1] > OPEN_SIDE * np.median(distance)] = np.nan
+    left = ahead[:, 0] * fellows[:, 1] - ahead[:, 1] * fellows[:, 0]  # rows run down
+    return left / distance.sum(axis=1)

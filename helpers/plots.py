@@ -8,89 +8,29 @@ displayed.
 
 from __future__ import annotations
 
-from functools import cache
-
 import numpy as np
 
-from . import images
+from .drawing import (
+    ACCENT,
+    GREY,
+    PALETTE,
+    add_scale_bar,
+    add_wheel,
+    angle_colormap,
+    angle_colours,
+    axes_or_new,
+    colour_by,
+    draw_dots,
+    draw_dots_on,
+    draw_image,
+    draw_ticks,
+    known_pixel_size,
+    one_each,
+    positive,
+    use_style,
+)
 
-GREY = "0.62"  # values that are missing
-ACCENT = "#D55E00"
-_PALETTE = ["#0072B2", ACCENT, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
-
-
-def use_style() -> None:
-    """Set matplotlib up once: light, without grid, readable at phone width, small files."""
-    import matplotlib as mpl
-
-    mpl.rc("figure", figsize=(6.4, 4.0), dpi=120, facecolor="white")
-    mpl.rc("figure.constrained_layout", use=True)
-    mpl.rc("savefig", dpi=120, facecolor="white")
-    mpl.rc("font", size=12)
-    mpl.rc("axes", grid=False, titlesize=12.5, labelsize=12, prop_cycle=mpl.cycler(color=_PALETTE))
-    mpl.rc("axes.spines", top=False, right=False)
-    mpl.rc(("xtick", "ytick"), labelsize=11)
-    mpl.rc("legend", fontsize=11, frameon=False)
-    mpl.rc("lines", linewidth=1.8)
-
-
-@cache
-def angle_colormap():
-    """Cyclic colour map for angles: 0 ochre, pi/2 light green, pi blue, -pi/2 dark wine red.
-
-    A tilted circle in CIELAB, so equal turns are equal steps in colour. One axis of the circle is
-    lightness and the other blue against yellow: both survive red-green colour blindness, in which
-    a circle of hues folds onto itself. Unlike 'twilight' it stays clear of white and black, which
-    paper and image own already.
-    """
-    from matplotlib.colors import ListedColormap
-    from skimage.color import lab2rgb
-
-    turn = np.linspace(0, 2 * np.pi, 720, endpoint=False)
-    lab = np.stack([56 + 24 * np.sin(turn), -34 * np.sin(turn), 44 * np.cos(turn)], axis=-1)
-    return ListedColormap(lab2rgb(lab[None])[0], name="angle").with_extremes(bad=GREY)
-
-
-def angle_colours(angle, *, order: int = 1) -> np.ndarray:
-    """RGBA colours (..., 4) of angles known up to 2 pi / `order`; missing angles are grey."""
-    turns = np.asarray(angle, dtype=float) * _positive(order, "order") / (2 * np.pi)
-    return np.array(angle_colormap()(np.ma.masked_invalid(turns % 1.0)))
-
-
-def add_scale_bar(ax, pixel_size_nm=None, *, longest_px=None, below=False):
-    """Draw a scale bar of round length (1, 2 or 5 times a power of ten) at the lower left.
-
-    Parameters
-    ----------
-    ax : matplotlib Axes
-        Axes in pixels, with their limits set.
-    pixel_size_nm : float, optional
-        Without it the bar is labelled in px.
-    longest_px : float, optional
-        Longest bar allowed; a quarter of the width by default.
-    below : bool
-        Under the axes instead of on the image.
-    """
-    from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
-
-    size = 1.0 if pixel_size_nm is None else _positive(pixel_size_nm, "pixel_size_nm")
-    width, height = (abs(np.ptp(limits)) for limits in (ax.get_xlim(), ax.get_ylim()))
-    longest = (longest_px or width / 4) * size
-    decade = 10.0 ** np.floor(np.log10(longest))
-    length = decade * max(step for step in (1, 2, 5) if step * decade <= longest * (1 + 1e-9))
-    label = f"{length:g} " + ("px" if pixel_size_nm is None else "nm")
-    place = {"loc": "lower left", "borderpad": 0.4}
-    if below:
-        place = {"loc": "upper left", "borderpad": 0.2, "bbox_to_anchor": (0, 0)}
-        place["bbox_transform"] = ax.transAxes
-    bar = AnchoredSizeBar(
-        ax.transData, length / size, label, size_vertical=height / 80, color="white", pad=0.35,
-        sep=3, fill_bar=True, **place,
-    )  # fmt: skip
-    bar.patch.set(facecolor="black", edgecolor="none", alpha=0.6)
-    bar.set_zorder(6)
-    ax.add_artist(bar)
-    return ax
+__all__ = ["GREY", "add_scale_bar", "angle_colormap", "angle_colours", "use_style"]
 
 
 def show_image(image, *, pixel_size_nm=None, ax=None, title=None, clip=(1, 99.8), columns=None):
@@ -107,11 +47,11 @@ def show_image(image, *, pixel_size_nm=None, ax=None, title=None, clip=(1, 99.8)
     columns : (N, 2) array or Columns, optional
         Positions to mark.
     """
-    ax = _axes(ax)
-    _draw_image(ax, image, clip=clip)
+    ax = axes_or_new(ax)
+    draw_image(ax, image, clip=clip)
     if columns is not None:
         show_columns(columns, ax=ax)
-    add_scale_bar(ax, _pixel_size(image, pixel_size_nm))
+    add_scale_bar(ax, known_pixel_size(image, pixel_size_nm))
     ax.set_title(title or "")
     return ax
 
@@ -121,12 +61,12 @@ def show_columns(positions, *, ax=None, values=None, cmap="viridis", colour=ACCE
 
     `size` is the diameter of the rings as a share of the spacing of neighbouring positions.
     """
-    ax = _axes(ax)
-    rings = _dots(ax, positions, size=size)
+    ax = axes_or_new(ax)
+    rings = draw_dots(ax, positions, size=size)
     rings.set(facecolor="none", edgecolor=colour, linewidth=1.2)
     if values is not None:
         rings.set_edgecolor(None)  # the values colour them now
-        _colour_by(rings, _one_each(values, positions, "values"), cmap, (1, 99))
+        colour_by(rings, one_each(values, positions, "values"), cmap, (1, 99))
     return ax
 
 
@@ -143,17 +83,17 @@ def show_window(image, position, window_px, *, pixel_size_nm=None, reach_px=None
     """
     from matplotlib.patches import Circle, Rectangle
 
-    ax = _axes(ax)
+    ax = axes_or_new(ax)
     row, col = position
-    _draw_image(ax, image)
-    reach = reach_px or 0.75 * _positive(window_px, "window_px")
+    draw_image(ax, image)
+    reach = reach_px or 0.75 * positive(window_px, "window_px")
     ax.set(xlim=(col - reach, col + reach), ylim=(row + reach, row - reach))
     half = window_px / 2
     line = {"fill": False, "edgecolor": ACCENT, "linewidth": 1.8}
     ax.add_patch(Rectangle((col - half, row - half), window_px, window_px, linestyle="--", **line))
     ax.add_patch(Circle((col, row), half, **line))
     ax.plot(col, row, "+", color=ACCENT, ms=10)
-    return add_scale_bar(ax, _pixel_size(image, pixel_size_nm))
+    return add_scale_bar(ax, known_pixel_size(image, pixel_size_nm))
 
 
 def plot_angle_map(
@@ -176,18 +116,18 @@ def plot_angle_map(
     ticks : bool
         Draw the direction of each angle as a short line from its dot's centre, all `order` of them.
     """
-    ax = _axes(ax)
-    angle = _one_each(angle, positions, "angle")
+    ax = axes_or_new(ax)
+    angle = one_each(angle, positions, "angle")
     colours = angle_colours(angle, order=order)
     if angle_sd is not None:
         # The length of the mean of exp(i order angle): 1 when certain, 0 when any angle may be.
-        length = np.exp(-((order * _one_each(angle_sd, positions, "angle_sd")) ** 2) / 2)
+        length = np.exp(-((order * one_each(angle_sd, positions, "angle_sd")) ** 2) / 2)
         colours[:, 3] = np.clip(np.nan_to_num(length), 0.12, 1.0)
-    dots = _dots_on(ax, positions, image, pixel_size_nm)
+    dots = draw_dots_on(ax, positions, image, pixel_size_nm)
     dots.set_facecolor(colours)
     if ticks:
-        _draw_ticks(ax, positions, angle, order)
-    _add_wheel(ax, order)
+        draw_ticks(ax, positions, angle, order)
+    add_wheel(ax, order)
     return ax
 
 
@@ -207,10 +147,10 @@ def plot_value_map(
     clip : (float, float)
         Percentiles at which the colours end; unless (0, 100) the bar is pointed.
     """
-    ax = _axes(ax)
-    value = _one_each(value, positions, "value")
-    dots = _dots_on(ax, positions, image, pixel_size_nm)
-    _colour_by(dots, value, cmap, clip)
+    ax = axes_or_new(ax)
+    value = one_each(value, positions, "value")
+    dots = draw_dots_on(ax, positions, image, pixel_size_nm)
+    colour_by(dots, value, cmap, clip)
     extend = "neither" if tuple(clip) == (0, 100) else "both"
     ax.figure.colorbar(dots, ax=ax, label=label, extend=extend, shrink=0.85, pad=0.02)
     return ax
@@ -241,17 +181,17 @@ def plot_montage(stack, *, columns=8, pixel_size_nm=None, labels=None, disk=True
     if disk:
         offset = np.arange(width) - (width - 1) / 2
         tiles[:, np.hypot(offset[:, None], offset) > width / 2] = np.nan
-    columns = min(int(_positive(columns, "columns")), len(tiles))
+    columns = min(int(positive(columns, "columns")), len(tiles))
     pitch = np.array([width * (1.25 if any(labels) else 1.0), width]).astype(int) + max(
         1, width // 16
     )
     corners = np.transpose(np.divmod(np.arange(len(tiles)), columns)) * pitch  # (M, 2)
     canvas = np.full(corners.max(axis=0) + width, np.nan)
-    ax = _axes(ax)
+    ax = axes_or_new(ax)
     for tile, label, (top, left) in zip(tiles, labels, corners, strict=True):
         canvas[top : top + width, left : left + width] = tile
         ax.text(left + width / 2, top - 1, label, ha="center", va="bottom", fontsize=11)
-    _draw_image(ax, canvas)
+    draw_image(ax, canvas)
     return add_scale_bar(ax, pixel_size_nm, longest_px=0.7 * width, below=True)
 
 
@@ -265,8 +205,8 @@ def plot_rose(angle, *, order=1, directions=None, bins=72, ax=None):
     angle = angle[np.isfinite(angle)]
     if angle.size == 0:
         raise ValueError("none of the angles is finite: there is nothing to draw")
-    ax = _axes(ax, projection="polar")
-    copies = angle[:, None] + 2 * np.pi / _positive(order, "order") * np.arange(order)
+    ax = axes_or_new(ax, projection="polar")
+    copies = angle[:, None] + 2 * np.pi / positive(order, "order") * np.arange(order)
     edges = np.linspace(-np.pi, np.pi, bins + 1)
     radius = np.sqrt(np.histogram(np.angle(np.exp(1j * copies)), edges)[0])
     middle = (edges[:-1] + edges[1:]) / 2
@@ -294,7 +234,7 @@ def plot_history(history, *, ax=None):
     table = _as_table(history)
     if np.size(table.get("loss", ())) == 0:
         raise ValueError(f"the history has {sorted(table)}, but a loss for each pass is needed")
-    ax = _axes(ax)
+    ax = axes_or_new(ax)
     epoch = table.get("epoch", np.arange(1, len(table["loss"]) + 1))
     marker = "o" if len(epoch) == 1 else None  # a line through one point would not show
     lines = []
@@ -304,7 +244,7 @@ def plot_history(history, *, ax=None):
         right = ax.twinx()
         right.set_ylabel(" and ".join(sorted(dashed)) + " (dashed)")
         right.spines["right"].set_visible(True)
-        for name, colour in zip(sorted(dashed), _PALETTE[2:], strict=False):
+        for name, colour in zip(sorted(dashed), PALETTE[2:], strict=False):
             lines += right.plot(epoch, table[name], "--", color=colour, marker=marker, label=name)
     ax.set(xlabel="pass over the sub-images (epoch)", ylabel="loss (nats per sub-image)")
     ax.legend(handles=lines, loc="upper right")
@@ -323,13 +263,13 @@ def plot_truth(truth, measured, *, sd=None, label="", ax=None):
     good = np.isfinite(truth) & np.isfinite(measured)
     if not good.any():
         raise ValueError("no pair of a true and a measured value is finite")
-    ax = _axes(ax)
+    ax = axes_or_new(ax)
     x, y = truth[good], measured[good]
     if len(x) > 2000 and sd is None:
         ax.hexbin(x, y, gridsize=60, bins="log", mincnt=1, cmap="viridis_r", linewidths=0)
     else:
         bars = None if sd is None else np.broadcast_to(sd, truth.shape)[good]
-        ax.errorbar(x, y, bars, fmt="o", ms=3.5, lw=0.8, mew=0, color=_PALETTE[0], alpha=0.6)
+        ax.errorbar(x, y, bars, fmt="o", ms=3.5, lw=0.8, mew=0, color=PALETTE[0], alpha=0.6)
     ends = [min(x.min(), y.min()), max(x.max(), y.max())]
     ax.plot(ends, ends, color="black", linewidth=1, label="equal")
     ax.set(xlabel=f"true {label}".strip(), ylabel=f"measured {label}".strip(), aspect="equal")
@@ -342,13 +282,13 @@ def plot_window_report(report, *, ax=None):
     Shares (0 to 1) have the scale at the left; the expected angle error is dashed, with a
     logarithmic scale at the right. Sizes are in px, and above them in nm where those are known.
     """
-    table, ax = report.table, _axes(ax)
+    table, ax = report.table, axes_or_new(ax)
     size, error = table["window_px"], table["angle_error_deg"]
     lines = []
     for name in ("score", "share_kept", "overlap"):
         lines += ax.plot(size, table[name], "o-", ms=4, label=name.replace("_", " "))
     right = ax.twinx()
-    lines += right.plot(size, error, "s--", ms=4, color=_PALETTE[3], label="angle error")
+    lines += right.plot(size, error, "s--", ms=4, color=PALETTE[3], label="angle error")
     right.set(yscale="log", ylabel="expected angle error (°, dashed)")
     right.set_ylim(top=min(180, 2 * np.nanmax(error, initial=0.1)))  # beyond half a turn: unknown
     right.yaxis.set_major_formatter("{x:g}")
@@ -362,128 +302,6 @@ def plot_window_report(report, *, ax=None):
     ax.set(xlabel="window (px)", ylabel="share", ylim=(0, 1.05))
     ax.legend(handles=lines, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=3)
     return ax
-
-
-def _axes(ax, **options):
-    if ax is None:
-        import matplotlib.pyplot as plt
-
-        return plt.subplots(layout="constrained", subplot_kw=options)[1]
-    if options.get("projection", ax.name) != ax.name:
-        raise ValueError(f"ax is {ax.name}, but a rose needs one made with projection='polar'")
-    return ax
-
-
-def _draw_image(ax, image, *, alpha=1.0, clip=(1, 99.8)):
-    """Draw an image in grey with rows downwards and no ticks; missing pixels stay white."""
-    values = np.asarray(getattr(image, "data", image), dtype=float)
-    if values.ndim != 2 or values.size == 0:
-        raise ValueError(
-            f"the image has shape {values.shape}, but (rows, columns) is needed: "
-            "show one frame, or the mean of align_stack(stack)"
-        )
-    shown = ax.imshow(np.ma.masked_invalid(values), alpha=alpha)
-    _colour_by(shown, values, "gray", clip, missing="white")
-    ax.set(xticks=[], yticks=[])
-    ax.spines[:].set_visible(False)
-
-
-def _dots(ax, positions, size=0.85):
-    """Circles at the finite positions, of a diameter that follows zoom and layout."""
-    from matplotlib.collections import EllipseCollection
-
-    points = images.as_positions(positions)[:, ::-1]
-    spacing = _spacing(points)
-    if not (ax.images or ax.collections):  # a blank field that fits the dots
-        left, top = np.nanmin(points, axis=0) - spacing
-        right, bottom = np.nanmax(points, axis=0) + spacing
-        ax.set(xlim=(left, right), ylim=(bottom, top), aspect="equal", xticks=[], yticks=[])
-        ax.spines[:].set_visible(False)
-    width = size * spacing
-    dots = EllipseCollection(
-        width, width, 0, units="xy", offsets=points, offset_transform=ax.transData
-    )
-    return ax.add_collection(dots, autolim=False)
-
-
-def _dots_on(ax, positions, image, pixel_size_nm):
-    """Dots with a scale bar, over a faint image when there is one."""
-    if image is not None:
-        _draw_image(ax, image, alpha=0.16)
-    dots = _dots(ax, positions)
-    add_scale_bar(ax, _pixel_size(image, pixel_size_nm))
-    return dots
-
-
-def _colour_by(artist, values, cmap, clip, missing=GREY):
-    """Colour by values between two percentiles; constant and missing values can be drawn too."""
-    import matplotlib as mpl
-
-    finite = values[np.isfinite(values)]
-    low, high = np.percentile(finite, clip) if finite.size else (0.0, 1.0)
-    pad = 0.0 if high > low else 0.5
-    colours = mpl.colormaps.get_cmap(cmap).with_extremes(bad=missing)
-    artist.set(array=np.ma.masked_invalid(values), cmap=colours, clim=(low - pad, high + pad))
-
-
-def _draw_ticks(ax, positions, angle, order):
-    from matplotlib.collections import LineCollection
-
-    points = images.as_positions(positions)[:, ::-1]
-    for turn in 2 * np.pi / order * np.arange(order):
-        step = np.stack([np.cos(angle + turn), -np.sin(angle + turn)], axis=-1)  # rows go down
-        segments = np.stack([points, points + 0.5 * _spacing(points) * step], axis=1)
-        ax.add_collection(LineCollection(segments, colors="black", linewidths=1.2), autolim=False)
-
-
-def _add_wheel(ax, order):
-    """The key of an angle map: a wheel, counter-clockwise from the right, in the margin."""
-    from matplotlib.transforms import ScaledTranslation
-
-    # Bounds in inches from the upper right corner of `ax`, so that all wheels are one size.
-    inches = ax.figure.dpi_scale_trans + ScaledTranslation(1, 1, ax.transAxes)
-    wheel = ax.inset_axes([0.5, -1.15, 0.85, 0.85], transform=inches, label="wheel")
-    x = np.linspace(-1, 1, 241)
-    radius = np.hypot(x[:, None], x)
-    colours = angle_colours(np.arctan2(-x[:, None], x), order=order)  # the row axis is down
-    colours[..., 3] = np.clip(60 * np.minimum(1 - radius, radius - 0.5), 0, 1)
-    wheel.imshow(colours, extent=(-1, 1, -1, 1))
-    for x, y, text in ((1.3, 0, "0°"), (0, 1.22, "90°"), (-1.45, 0, "180°"), (0, -1.22, "−90°")):
-        wheel.text(x, y, text, fontsize=10, ha="center", va="center")
-    if order > 1:
-        wheel.text(0, 0, f"{order}-fold", fontsize=9, ha="center", va="center")
-    wheel.axis("off")
-
-
-def _spacing(points):
-    """Median distance from a point to its nearest neighbour."""
-    from scipy.spatial import KDTree
-
-    points = points[np.isfinite(points).all(axis=1)]
-    if len(points) < 2:
-        return 10.0
-    return max(float(np.median(KDTree(points).query(points, k=2)[0][:, 1])), 1e-6)
-
-
-def _one_each(values, positions, name):
-    values = np.asarray(values, dtype=float)
-    count = len(images.as_positions(positions))
-    if values.shape != (count,):
-        raise ValueError(
-            f"{name} has shape {values.shape}, but ({count},) is needed, one for each position: "
-            "pass positions[kept], as cut_subimages kept them"
-        )
-    return values
-
-
-def _pixel_size(image, pixel_size_nm):
-    return images.pixel_size_nm(image) if pixel_size_nm is None else pixel_size_nm
-
-
-def _positive(value, name):
-    if not (np.isfinite(value) and value > 0):
-        raise ValueError(f"{name}={value} must be greater than 0")
-    return value
 
 
 def _as_table(history):

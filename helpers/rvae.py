@@ -45,6 +45,7 @@ class Motifs(nn.Module):
         self.encoder = _three_layers(n_coefficients, hidden, 2 * latent_dim)
         self.decoder = _three_layers(latent_dim, hidden, n_coefficients)
         self.log_sigma = nn.Parameter(torch.zeros(()))
+        self.register_buffer("axes", torch.eye(latent_dim))  # (d, d), rows: latents in terms of z
 
     def encode(self, c: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and log-variance of z, (B, d) each."""
@@ -226,11 +227,10 @@ class RVAE:
 
     @torch.no_grad()
     def _settle(self, c: torch.Tensor) -> None:
-        """Sort the latents, choose their signs, and fix the zero of the angle."""
+        """Choose the axes of the latents, and fix the zero of the angle."""
         sample = c[:: max(1, len(c) // 4000)]
         z = self._encode_invariantly(sample)[0]
-        self._sort_latents(z)
-        z = self._encode_invariantly(sample)[0]
+        self._choose_axes(z)
         g = self._motifs.decoder(z)
         reference = g[(g - g.mean(0)).norm(dim=-1).argmin()]
         for _ in range(5):  # the mean of all decoded motifs, each turned onto the last mean
@@ -238,27 +238,23 @@ class RVAE:
             reference = self._rotate(g, -turn).mean(0)
         self._reference = reference
 
-    def _sort_latents(self, z: torch.Tensor) -> None:
-        """Order by the variance of the decoded motif that each explains; + means brighter.
+    def _choose_axes(self, z: torch.Tensor) -> None:
+        """Turn the axes of z, which the prior leaves free, by a rule; sort them, choose signs.
 
-        The change is made in the weights, so that nothing has to be remembered.
+        One axis follows the brightness as far as a straight line can; the others, at right angles
+        to it, do not. They are sorted by the variance of the decoded motif along each, and + is
+        the brighter end.
         """
-        middle = z.mean(0).expand_as(z)
-        explained, brightness = [], []
-        for j in range(self.latent_dim):
-            alone = middle.clone()
-            alone[:, j] = z[:, j]
-            g = self._motifs.decoder(alone)
-            explained.append(g.var(dim=0).sum())
-            brightness.append(((z[:, j] - z[:, j].mean()) * g[:, 0]).mean())
-        order = torch.stack(explained).argsort(descending=True)
-        sign = torch.where(torch.stack(brightness) < 0, -1.0, 1.0)[order]
-        last, first = self._motifs.encoder[-1], self._motifs.decoder[0]
-        rows = torch.cat([order, order + self.latent_dim])
-        flip = torch.cat([sign, torch.ones_like(sign)])
-        last.weight.copy_(last.weight[rows] * flip[:, None])
-        last.bias.copy_(last.bias[rows] * flip)
-        first.weight.copy_(first.weight[:, order] * sign)
+        middle, spread = z.mean(0), z - z.mean(0)
+        motif = self._motifs.decoder(z)
+        together = spread.T @ (motif - motif.mean(0)) / len(z)  # (d, K)
+        bright = together[:, :1] / together[:, :1].norm().clamp_min(1e-12)
+        others = torch.linalg.svd(together - bright @ (bright.T @ together))[0]
+        axes = torch.linalg.qr(torch.cat([bright, others], dim=1))[0].T  # (d, d), one a row
+        alone = [self._motifs.decoder(middle + (spread @ a)[:, None] * a) for a in axes]
+        order = torch.stack([g.var(dim=0).sum() for g in alone]).argsort(descending=True)
+        slopes = torch.stack([((spread @ axes[j]) * alone[j][:, 0]).mean() for j in order])
+        self._motifs.axes.copy_(axes[order] * torch.where(slopes < 0, -1.0, 1.0)[:, None])
 
     def _encode_invariantly(self, c: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and standard deviation of z, (B, d), averaged over turns of the input."""
@@ -319,8 +315,10 @@ class RVAE:
         return Encoding(angle, posterior_sd(series, angle, 1), *rest, series)
 
     def _encode_part(self, c: torch.Tensor) -> tuple[np.ndarray, ...]:
-        latent, latent_sd = self._encode_invariantly(c)
-        g = self._motifs.decoder(latent)
+        z, z_sd = self._encode_invariantly(c)
+        g = self._motifs.decoder(z)
+        latent = z @ self._motifs.axes.T
+        latent_sd = (z_sd**2 @ (self._motifs.axes**2).T).sqrt()
         series = self._series.of(c, g)
         turn = self._series.best_angle(series)
         misfit = (c - self._rotate(g, turn)).square().mean(-1)
@@ -343,7 +341,7 @@ class RVAE:
             raise ValueError(
                 f"latent has shape {latent.shape}, but this model has latent_dim={self.latent_dim}"
             )
-        g = self._motifs.decoder(torch.as_tensor(latent, device=self.device))
+        g = self._motifs.decoder(torch.as_tensor(latent, device=self.device) @ self._motifs.axes)
         angle = torch.as_tensor(np.broadcast_to(angle, len(g)).astype(np.float32).copy())
         g = self._rotate(g, angle.to(self.device) - self._gauge(g))
         motifs = self.basis.synthesise(g.cpu().numpy())

@@ -13,6 +13,7 @@ from .images import as_image, as_positions, pixel_size_nm
 from .subimages import as_window, cut_subimages, inside_image
 
 LARGEST_ORDER = 6
+NOTHING_KNOWN_DEG = 180 / np.sqrt(3)  # rms of angles spread evenly over the circle
 RIGHT_WITHIN_DEG = 1.0
 FEWEST_NEIGHBOURS = 2.0  # inside the disk, on average
 EQUAL_SCORE = 0.01  # sizes this close to the best count as equal: the smallest of them is taken
@@ -166,7 +167,7 @@ def _judge(row, values, positions, noise) -> None:
     row["order_share"] = 0
     row["order_share"][:seen] = share[:seen] / max(share.sum(), 1e-30)
     information = np.maximum(power @ orders**2 / max(noise, 1e-30), 1e-12)  # (M,)
-    error_deg = np.rad2deg(1 / np.sqrt(information))
+    error_deg = np.minimum(np.rad2deg(1 / np.sqrt(information)), NOTHING_KNOWN_DEG)
     row["angle_error_deg"] = np.median(error_deg)
     right = special.erf(RIGHT_WITHIN_DEG / (np.sqrt(2) * error_deg)).mean()
     row["score"] = row["share_kept"] * right

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from helpers.neighbours import off_centre, strongest_wave
+from helpers.neighbours import handedness, off_centre, strongest_wave
 
 SPACING = 20.0
 
@@ -12,6 +12,12 @@ def turned(points, degrees):
     """Points (N, 2), [row, column], turned counter-clockwise as displayed."""
     c, s = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
     return points @ np.array([[c, s], [-s, c]])
+
+
+def rows_two_by_two(points):
+    """Rows 0, 1, 4, 5, … move to the right, the others to the left."""
+    row = np.rint(points[:, 0] / SPACING - 0.5).astype(int)
+    return np.where(row % 4 < 2, 1.0, -1.0)[:, None] * [0.0, 1.0], row
 
 
 @pytest.fixture
@@ -56,9 +62,8 @@ def test_a_count_that_makes_no_centre_is_refused(centres, corners, count):
 
 @pytest.mark.parametrize("direction", [0, 30, 105])
 def test_rows_two_by_two_are_a_wave_of_four_rows(centres, direction):
-    row = np.rint(centres[:, 0] / SPACING - 0.5).astype(int)
-    up = np.where(row % 4 < 2, 1.0, -1.0)[:, None] * [0.0, 1.0]
-    wave, share = strongest_wave(turned(centres, direction), up, shortest_px=2 * SPACING)
+    moves = rows_two_by_two(centres)[0]
+    wave, share = strongest_wave(turned(centres, direction), moves, shortest_px=2 * SPACING)
     assert 1 / np.hypot(*wave) == pytest.approx(4 * SPACING, rel=0.03)
     angle = np.rad2deg(np.arctan2(-wave[0], wave[1]))  # rows lie one above the other: 90 degrees
     assert (angle - 90 - direction + 90) % 180 == pytest.approx(90, abs=2)
@@ -88,3 +93,28 @@ def test_values_that_hold_no_wave_are_refused(centres, values):
 def test_a_period_of_nothing_is_refused(centres):
     with pytest.raises(ValueError, match="shortest_px=0"):
         strongest_wave(centres, centres[:, 0], shortest_px=0)
+
+
+def test_the_fellow_row_lies_on_one_hand(centres):
+    moves, row = rows_two_by_two(centres)
+    found = handedness(centres, moves)
+    inside = np.isfinite(found)
+    assert inside.sum() == 14 * 14  # the outermost columns lack a neighbour
+    # Row 0 goes right, its fellow below it: on the right hand. Row 1 has it above: on the left.
+    # Row 2 goes left, its fellow below it: on the left hand. Row 3 has it above: on the right.
+    expected = np.array([-1, 1, 1, -1])[row % 4]
+    np.testing.assert_array_equal(np.sign(found[inside]), expected[inside])
+
+
+def test_handedness_survives_a_turn_and_changes_in_a_mirror(centres):
+    moves = rows_two_by_two(centres)[0]
+    found = handedness(centres, moves)
+    np.testing.assert_allclose(handedness(turned(centres, 50), turned(moves, 50)), found)
+    np.testing.assert_allclose(handedness(centres * [-1, 1], moves * [-1, 1]), -found)
+
+
+def test_handedness_needs_a_displacement_for_each_column(centres):
+    with pytest.raises(ValueError, match="displacements of shape"):
+        handedness(centres, np.ones((3, 2)))
+    with pytest.raises(ValueError, match="more than count=4"):
+        handedness(centres[:4], np.ones((4, 2)))

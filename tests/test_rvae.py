@@ -10,6 +10,8 @@ from test_harmonics import motif
 
 from helpers import RVAE
 from helpers.angles import align_gauge, fold_angles
+from helpers.harmonics import DiskHarmonics
+from helpers.posterior import AngleSeries
 
 WINDOW, NOISE = 25, 0.12
 
@@ -271,3 +273,19 @@ def test_wish_for_a_device():
     if not torch.cuda.is_available():
         with pytest.raises(ValueError, match="no GPU"):
             RVAE(WINDOW, device="cuda")
+
+
+def test_only_one_latent_carries_brightness(two_kinds):
+    stack, _, _, model = two_kinds
+    latent = model.encode(stack, normalization="model").latent
+    brightness = np.nanmean(model.decode(latent), axis=(1, 2))
+    follows = np.sort([abs(np.cov(z, brightness)[0, 1]) for z in latent.T])
+    assert follows[0] < 0.05 * follows[1]
+
+
+def test_of_nearly_equal_ways_to_align_a_motif_the_smallest_turn_is_taken():
+    series = AngleSeries(DiskHarmonics.build(WINDOW))
+    waves = torch.zeros(1, 1 + 2 * len(series.orders))
+    waves[0, 4], waves[0, 1 + len(series.orders)] = 1, 0.05  # cos 4 theta + 0.05 sin theta
+    assert series.best_angle(waves).item() == pytest.approx(np.pi / 2, abs=1e-3)
+    assert series.nearest_angle(waves).item() == pytest.approx(0, abs=0.01)

@@ -1,0 +1,209 @@
+"""What the book's figures are made of: style, colours, scale bar, wheel, dots on an image."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+
+from . import images
+
+GREY = "0.62"  # values that are missing
+ACCENT = "#D55E00"
+PALETTE = ["#0072B2", ACCENT, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
+
+
+def use_style() -> None:
+    """Set matplotlib up once: light, without grid, readable at phone width, small files."""
+    import matplotlib as mpl
+
+    mpl.rc("figure", figsize=(6.4, 4.0), dpi=120, facecolor="white")
+    mpl.rc("figure.constrained_layout", use=True)
+    mpl.rc("savefig", dpi=120, facecolor="white")
+    mpl.rc("font", size=12)
+    mpl.rc("axes", grid=False, titlesize=12.5, labelsize=12, prop_cycle=mpl.cycler(color=PALETTE))
+    mpl.rc("axes.spines", top=False, right=False)
+    mpl.rc(("xtick", "ytick"), labelsize=11)
+    mpl.rc("legend", fontsize=11, frameon=False)
+    mpl.rc("lines", linewidth=1.8)
+
+
+@cache
+def angle_colormap():
+    """Cyclic colour map for angles: 0 ochre, pi/2 light green, pi blue, -pi/2 dark wine red.
+
+    A tilted circle in CIELAB, so equal turns are equal steps in colour. One axis of the circle is
+    lightness and the other blue against yellow: both survive red-green colour blindness, in which
+    a circle of hues folds onto itself. Unlike 'twilight' it stays clear of white and black, which
+    paper and image own already.
+    """
+    from matplotlib.colors import ListedColormap
+    from skimage.color import lab2rgb
+
+    turn = np.linspace(0, 2 * np.pi, 720, endpoint=False)
+    lab = np.stack([56 + 24 * np.sin(turn), -34 * np.sin(turn), 44 * np.cos(turn)], axis=-1)
+    return ListedColormap(lab2rgb(lab[None])[0], name="angle").with_extremes(bad=GREY)
+
+
+def angle_colours(angle, *, order: int = 1) -> np.ndarray:
+    """RGBA colours (..., 4) of angles known up to 2 pi / `order`; missing angles are grey."""
+    turns = np.asarray(angle, dtype=float) * positive(order, "order") / (2 * np.pi)
+    return np.array(angle_colormap()(np.ma.masked_invalid(turns % 1.0)))
+
+
+def add_scale_bar(ax, pixel_size_nm=None, *, longest_px=None, below=False):
+    """Draw a scale bar of round length (1, 2 or 5 times a power of ten) at the lower left.
+
+    Parameters
+    ----------
+    ax : matplotlib Axes
+        Axes in pixels, with their limits set.
+    pixel_size_nm : float, optional
+        Without it the bar is labelled in px.
+    longest_px : float, optional
+        Longest bar allowed; a quarter of the width by default.
+    below : bool
+        Under the axes instead of on the image.
+    """
+    from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
+
+    size = 1.0 if pixel_size_nm is None else positive(pixel_size_nm, "pixel_size_nm")
+    width, height = (abs(np.ptp(limits)) for limits in (ax.get_xlim(), ax.get_ylim()))
+    longest = (longest_px or width / 4) * size
+    decade = 10.0 ** np.floor(np.log10(longest))
+    length = decade * max(step for step in (1, 2, 5) if step * decade <= longest * (1 + 1e-9))
+    label = f"{length:g} " + ("px" if pixel_size_nm is None else "nm")
+    place = {"loc": "lower left", "borderpad": 0.4}
+    if below:
+        place = {"loc": "upper left", "borderpad": 0.2, "bbox_to_anchor": (0, 0)}
+        place["bbox_transform"] = ax.transAxes
+    bar = AnchoredSizeBar(
+        ax.transData, length / size, label, size_vertical=height / 80, color="white", pad=0.35,
+        sep=3, fill_bar=True, **place,
+    )  # fmt: skip
+    bar.patch.set(facecolor="black", edgecolor="none", alpha=0.6)
+    bar.set_zorder(6)
+    ax.add_artist(bar)
+    return ax
+
+
+def axes_or_new(ax, **options):
+    if ax is None:
+        import matplotlib.pyplot as plt
+
+        return plt.subplots(layout="constrained", subplot_kw=options)[1]
+    if options.get("projection", ax.name) != ax.name:
+        raise ValueError(f"ax is {ax.name}, but a rose needs one made with projection='polar'")
+    return ax
+
+
+def draw_image(ax, image, *, alpha=1.0, clip=(1, 99.8)):
+    """Draw an image in grey with rows downwards and no ticks; missing pixels stay white."""
+    values = np.asarray(getattr(image, "data", image), dtype=float)
+    if values.ndim != 2 or values.size == 0:
+        raise ValueError(
+            f"the image has shape {values.shape}, but (rows, columns) is needed: "
+            "show one frame, or the mean of align_stack(stack)"
+        )
+    shown = ax.imshow(np.ma.masked_invalid(values), alpha=alpha)
+    colour_by(shown, values, "gray", clip, missing="white")
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
+
+
+def draw_dots(ax, positions, size=0.85):
+    """Circles at the finite positions, of a diameter that follows zoom and layout."""
+    from matplotlib.collections import EllipseCollection
+
+    points = images.as_positions(positions)[:, ::-1]
+    spacing = median_spacing(points)
+    if not (ax.images or ax.collections):  # a blank field that fits the dots
+        left, top = np.nanmin(points, axis=0) - spacing
+        right, bottom = np.nanmax(points, axis=0) + spacing
+        ax.set(xlim=(left, right), ylim=(bottom, top), aspect="equal", xticks=[], yticks=[])
+        ax.spines[:].set_visible(False)
+    width = size * spacing
+    dots = EllipseCollection(
+        width, width, 0, units="xy", offsets=points, offset_transform=ax.transData
+    )
+    return ax.add_collection(dots, autolim=False)
+
+
+def draw_dots_on(ax, positions, image, pixel_size_nm):
+    """Dots with a scale bar, over a faint image when there is one."""
+    if image is not None:
+        draw_image(ax, image, alpha=0.16)
+    dots = draw_dots(ax, positions)
+    add_scale_bar(ax, known_pixel_size(image, pixel_size_nm))
+    return dots
+
+
+def colour_by(artist, values, cmap, clip, missing=GREY):
+    """Colour by values between two percentiles; constant and missing values can be drawn too."""
+    import matplotlib as mpl
+
+    finite = values[np.isfinite(values)]
+    low, high = np.percentile(finite, clip) if finite.size else (0.0, 1.0)
+    pad = 0.0 if high > low else 0.5
+    colours = mpl.colormaps.get_cmap(cmap).with_extremes(bad=missing)
+    artist.set(array=np.ma.masked_invalid(values), cmap=colours, clim=(low - pad, high + pad))
+
+
+def draw_ticks(ax, positions, angle, order):
+    from matplotlib.collections import LineCollection
+
+    points = images.as_positions(positions)[:, ::-1]
+    for turn in 2 * np.pi / order * np.arange(order):
+        step = np.stack([np.cos(angle + turn), -np.sin(angle + turn)], axis=-1)  # rows go down
+        segments = np.stack([points, points + 0.5 * median_spacing(points) * step], axis=1)
+        ax.add_collection(LineCollection(segments, colors="black", linewidths=1.2), autolim=False)
+
+
+def add_wheel(ax, order):
+    """The key of an angle map: a wheel, counter-clockwise from the right, in the margin."""
+    from matplotlib.transforms import ScaledTranslation
+
+    # Bounds in inches from the upper right corner of `ax`, so that all wheels are one size.
+    inches = ax.figure.dpi_scale_trans + ScaledTranslation(1, 1, ax.transAxes)
+    wheel = ax.inset_axes([0.5, -1.15, 0.85, 0.85], transform=inches, label="wheel")
+    x = np.linspace(-1, 1, 241)
+    radius = np.hypot(x[:, None], x)
+    colours = angle_colours(np.arctan2(-x[:, None], x), order=order)  # the row axis is down
+    colours[..., 3] = np.clip(60 * np.minimum(1 - radius, radius - 0.5), 0, 1)
+    wheel.imshow(colours, extent=(-1, 1, -1, 1))
+    for x, y, text in ((1.3, 0, "0°"), (0, 1.22, "90°"), (-1.45, 0, "180°"), (0, -1.22, "−90°")):
+        wheel.text(x, y, text, fontsize=10, ha="center", va="center")
+    if order > 1:
+        wheel.text(0, 0, f"{order}-fold", fontsize=9, ha="center", va="center")
+    wheel.axis("off")
+
+
+def median_spacing(points):
+    """Median distance from a point to its nearest neighbour."""
+    from scipy.spatial import KDTree
+
+    points = points[np.isfinite(points).all(axis=1)]
+    if len(points) < 2:
+        return 10.0
+    return max(float(np.median(KDTree(points).query(points, k=2)[0][:, 1])), 1e-6)
+
+
+def one_each(values, positions, name):
+    values = np.asarray(values, dtype=float)
+    count = len(images.as_positions(positions))
+    if values.shape != (count,):
+        raise ValueError(
+            f"{name} has shape {values.shape}, but ({count},) is needed, one for each position: "
+            "pass positions[kept], as cut_subimages kept them"
+        )
+    return values
+
+
+def known_pixel_size(image, pixel_size_nm):
+    return images.pixel_size_nm(image) if pixel_size_nm is None else pixel_size_nm
+
+
+def positive(value, name):
+    if not (np.isfinite(value) and value > 0):
+        raise ValueError(f"{name}={value} must be greater than 0")
+    return value
