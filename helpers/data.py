@@ -111,6 +111,7 @@ def _cached_or_downloaded(name: str, expected: str, url: str | None) -> Path:
 
 
 def _download(name: str, expected: str, url: str, by_hand: str) -> Path:
+    pooch.get_logger().setLevel("WARNING")  # its notice would put this computer's path on a page
     try:
         return Path(pooch.retrieve(url, expected, fname=name, path=_cache_folder()))
     except ValueError as error:  # pooch has removed what came

@@ -36,7 +36,9 @@ def neighbours(positions, count):
 
 def folding(positions, n, count):
     """How n-fold the neighbours of all columns stand: 1 for one perfect crystal, 0 for chance."""
-    return np.abs(np.exp(1j * n * neighbours(positions, count)[1]).mean())
+    distance, direction = neighbours(positions, count)
+    near = distance < 1.25 * np.median(distance)  # at the border the next ones are no neighbours
+    return np.abs(np.exp(1j * n * direction[near]).mean())
 
 
 def located(image):
