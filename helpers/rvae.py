@@ -24,7 +24,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from .contrast import Contrast
-from .device import pick_device
+from .device import one_thread, pick_device
 from .harmonics import DiskHarmonics
 from .posterior import N_ANGLES, AngleSeries, Encoding, posterior_sd, wrap
 from .schedule import LEARNING_RATE, Schedule
@@ -163,7 +163,8 @@ class RVAE:
         self._contrast = Contrast.of(c, self.basis)
         self.pixel_size_nm = pixel_size_nm
         self._motifs = self._untrained()  # a second fit starts anew
-        self._train(self._prepare(c, self._contrast), epochs, progress)
+        with one_thread():
+            self._train(self._prepare(c, self._contrast), epochs, progress)
         return self
 
     def _train(self, c: torch.Tensor, epochs: int | None, progress: bool) -> None:
