@@ -190,7 +190,7 @@ class RVAE:
 
     def _one_pass(self, c, beta: float, optimiser, chance: torch.Generator) -> dict:
         """One pass over all sub-images, each turned at random; returns the averages of the pass."""
-        totals = np.zeros(3)
+        totals = torch.zeros(3, device=c.device)
         for batch in torch.randperm(len(c), generator=chance, device=c.device).split(BATCH):
             angle = torch.rand(len(batch), generator=chance, device=c.device) * 2 * torch.pi
             turned = self._rotate(c[batch], angle)
@@ -203,12 +203,10 @@ class RVAE:
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
-            totals += len(batch) / len(c) * np.array([loss.item(), misfit.item(), kl.item()])
+            totals += len(batch) / len(c) * torch.stack([loss, misfit, kl]).detach()
+        loss, misfit, kl = totals.tolist()
         sigma = self._motifs.log_sigma.exp().item()
-        return dict(zip(("loss", "misfit", "kl"), totals.tolist(), strict=True)) | {
-            "beta": beta,
-            "sigma": sigma,
-        }
+        return {"loss": loss, "misfit": misfit, "kl": kl, "beta": beta, "sigma": sigma}
 
     def _log_likelihood(self, c: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
         """log p(c|z), (B,), the angle marginalised over the whole circle."""

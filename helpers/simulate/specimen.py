@@ -6,7 +6,7 @@ view costs one look-up a pixel and the truth of each column is known.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,9 +19,13 @@ ODD_RADIUS_NM = 0.08
 
 @dataclass(frozen=True)
 class SlowField:
-    """A smooth random vector field: a few plane waves longer than a third of the image."""
+    """A smooth random displacement: a few plane waves longer than a third of the image.
 
-    wave: np.ndarray  # (n, 2) radians per pixel
+    Displacements are complex pixels, x to the right and i y upwards, as are all places below: in
+    this form a turn is a multiplication.
+    """
+
+    wave: np.ndarray  # (n, 2) radians per pixel along rows and columns
     phase: np.ndarray  # (n, 2)
     amplitude_px: np.ndarray  # (n, 2)
 
@@ -33,21 +37,21 @@ class SlowField:
         amplitude = slope / np.maximum(np.linalg.norm(wave, axis=1, keepdims=True), 1e-4)
         return cls(wave, rng.uniform(0, 2 * np.pi, (3, 2)), np.clip(amplitude, -8, 8))
 
-    def __call__(self, row: np.ndarray, col: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Displacement (row, col) in pixels at points of the specimen."""
-        total = [np.zeros(np.shape(row)), np.zeros(np.shape(row))]
-        for wave, phase, amplitude in zip(self.wave, self.phase, self.amplitude_px, strict=True):
-            argument = wave[0] * row + wave[1] * col
-            for axis in (0, 1):
-                total[axis] = total[axis] + amplitude[axis] * np.sin(argument + phase[axis])
-        return total[0], total[1]
+    def __call__(self, row: np.ndarray, col: np.ndarray) -> np.ndarray:
+        """Complex displacement in pixels at points of the specimen."""
+        total = 0
+        for wave, phase, size in zip(self.wave, self.phase, self.amplitude_px, strict=True):
+            swing = wave[0] * row + wave[1] * col
+            total = (
+                total + size[1] * np.sin(swing + phase[1]) - 1j * size[0] * np.sin(swing + phase[0])
+            )
+        return total
 
     def rotation(self, row: np.ndarray, col: np.ndarray) -> np.ndarray:
         """Local turn of the lattice in radians, counter-clockwise as displayed."""
-        step = 0.5
-        col_up = self(row + step, col)[1] - self(row - step, col)[1]
-        row_up = self(row, col + step)[0] - self(row, col - step)[0]
-        return (col_up - row_up) / (4 * step)
+        along_col = self(row, col + 0.5) - self(row, col - 0.5)
+        along_row = self(row + 0.5, col) - self(row - 0.5, col)
+        return (along_col.imag + along_row.real) / 2
 
 
 @dataclass(frozen=True)
@@ -81,15 +85,14 @@ class Specimen:
     wedge_rad: float
     warp: SlowField
     fault_nm: float | None = None
-    odd: tuple[tuple[float, float, float], ...] = field(default=())
+    odd: tuple[tuple[float, float, float], ...] = ()
 
     def thickness(self, row: np.ndarray, col: np.ndarray) -> np.ndarray:
         """Thickness in nm at points of the specimen (a plane wedge)."""
         height, width = self.shape
-        across = (col - width / 2) * np.cos(self.wedge_rad) - (row - height / 2) * np.sin(
-            self.wedge_rad
-        )
-        reach = (width * abs(np.cos(self.wedge_rad)) + height * abs(np.sin(self.wedge_rad))) / 2
+        cos, sin = np.cos(self.wedge_rad), np.sin(self.wedge_rad)
+        across = (col - width / 2) * cos - (row - height / 2) * sin
+        reach = (width * abs(cos) + height * abs(sin)) / 2
         low, high = self.thickness_nm
         return low + (high - low) * (across / reach + 1) / 2
 
@@ -100,24 +103,23 @@ class Specimen:
 
     def fraction(self, row: np.ndarray, col: np.ndarray) -> np.ndarray:
         """Fraction of the beam on the detector with the probe at points (row, col), float32."""
-        shift_row, shift_col = self.warp(row, col)
         grain = self.grain_of(row, col)
-        centre = self.centres_px[grain]
-        d_row, d_col = row - shift_row - centre[..., 0], col - shift_col - centre[..., 1]
-        cos, sin = np.cos(self.angles_rad)[grain], np.sin(self.angles_rad)[grain]
-        z_nm = (cos * d_col - sin * d_row) * self.pixel_size_nm
-        y_nm = (-sin * d_col - cos * d_row) * self.pixel_size_nm
+        from_centre = col - 1j * row - self.warp(row, col) - self._centres[grain]
+        crystal_nm = from_centre * np.exp(-1j * self.angles_rad)[grain] * self.pixel_size_nm
+        y_nm, z_nm = crystal_nm.imag, crystal_nm.real
         if self.fault_nm is not None:
             z_nm = np.where(z_nm > self.fault_nm, z_nm - self.extra_layer_nm, z_nm)
         image = self.library.sample(y_nm, z_nm, self.thickness(row, col))
-        return self._change_odd(image, row, col)
-
-    def _change_odd(self, image: np.ndarray, row: np.ndarray, col: np.ndarray) -> np.ndarray:
         sigma_px = ODD_RADIUS_NM / self.pixel_size_nm
         for odd_row, odd_col, factor in self.odd:
             squared = (row - odd_row) ** 2 + (col - odd_col) ** 2
             image = image * (1 + (factor - 1) * np.exp(-squared / (2 * sigma_px**2)))
         return image.astype(np.float32)
+
+    @property
+    def _centres(self) -> np.ndarray:
+        """Centres of the grains as complex pixels, (G,)."""
+        return self.centres_px[:, 1] - 1j * self.centres_px[:, 0]
 
     @property
     def extra_layer_nm(self) -> float:
@@ -127,74 +129,58 @@ class Specimen:
 
     def columns(self) -> Truth:
         """Every heavy column in and just outside the field, as one frame without scan faults."""
-        grains = [self._grain_columns(g) for g in range(len(self.angles_rad))]
-        return Truth(
-            *(
-                np.concatenate(parts, axis=-2 if n == 0 else 0)
-                for n, parts in enumerate(zip(*grains, strict=True))
-            )
-        )
+        return Truth.join([self._grain_columns(g) for g in range(len(self.angles_rad))])
 
-    def _grain_columns(self, grain: int) -> tuple[np.ndarray, ...]:
-        y_nm, z_nm, kind, in_fault, sign = self._lattice_points()
-        cos, sin = np.cos(self.angles_rad[grain]), np.sin(self.angles_rad[grain])
-        rest_row = self.centres_px[grain, 0] - (sin * z_nm + cos * y_nm) / self.pixel_size_nm
-        rest_col = self.centres_px[grain, 1] + (cos * z_nm - sin * y_nm) / self.pixel_size_nm
-        row, col = rest_row, rest_col
-        for _ in range(6):  # r = rest + warp(r), a contraction since the strain is small
-            shift_row, shift_col = self.warp(row, col)
-            row, col = rest_row + shift_row, rest_col + shift_col
-        inside = (np.abs(row - self.shape[0] / 2) < self.shape[0] / 2 + MARGIN_PX) & (
-            np.abs(col - self.shape[1] / 2) < self.shape[1] / 2 + MARGIN_PX
-        )
-        keep = inside & (self.grain_of(row, col) == grain)
+    def _grain_columns(self, grain: int) -> Truth:
+        crystal_nm, kind, in_fault, sign = self._lattice_points()
+        turn = np.exp(1j * self.angles_rad[grain]) / self.pixel_size_nm
+        place = rest = self._centres[grain] + crystal_nm * turn
+        for _ in range(6):  # place = rest + warp(place), a contraction since the strain is small
+            place = rest + self.warp(-place.imag, place.real)
+        row, col = -place.imag, place.real
+        height, width = self.shape
+        keep = (-MARGIN_PX < row) & (row < height + MARGIN_PX)
+        keep &= (-MARGIN_PX < col) & (col < width + MARGIN_PX) & (self.grain_of(row, col) == grain)
         row, col, kind = row[keep], col[keep], kind[keep]
-        return (
-            np.stack([row, col], axis=1)[None],
-            self.library.species[kind],
-            self.library.site[kind],
-            sign[keep],
-            self.angles_rad[grain] + self.warp.rotation(row, col),
-            self.thickness(row, col),
-            in_fault[keep],
-            np.isin(np.round(row, 3), np.round([o[0] for o in self.odd], 3)),
-            self._distance_to_boundary(row, col, grain),
+        return Truth(
+            positions=np.stack([row, col], axis=1)[None],
+            species=self.library.species[kind],
+            site=self.library.site[kind],
+            sign=sign[keep],
+            angle_rad=self.angles_rad[grain] + self.warp.rotation(row, col),
+            thickness_nm=self.thickness(row, col),
+            in_fault=in_fault[keep],
+            odd=np.isin(np.round(row, 3), np.round([o[0] for o in self.odd], 3)),
+            boundary_px=self._distance_to_boundary(place[keep], grain),
         )
 
     def _lattice_points(self) -> tuple[np.ndarray, ...]:
-        """(y, z) in nm of all columns of an endless crystal that a grain may need."""
-        side_y, side_z = self.library.cell_nm
+        """Places z + i y in nm of all columns of an endless crystal that a grain may need."""
         reach = 1.5 * (max(self.shape) + MARGIN_PX) * self.pixel_size_nm
-        i, j = (
-            np.arange(-int(reach / side_y), int(reach / side_y)),
-            np.arange(-int(reach / side_z), int(reach / side_z)),
-        )
-        n = len(self.library.site)
-        cells = np.stack(np.meshgrid(i, j, indexing="ij"), -1).reshape(-1, 1, 2)
-        yz = ((cells + self.library.site_yz) * self.library.cell_nm).reshape(-1, 2)
-        kind = np.tile(np.arange(n), len(cells))
-        y, z, sign = yz[:, 0], yz[:, 1], self.library.sign[kind]
+        steps = [np.arange(-int(reach / side), int(reach / side)) for side in self.library.cell_nm]
+        cells = np.stack(np.meshgrid(*steps, indexing="ij"), -1).reshape(-1, 1, 2)
+        y, z = ((cells + self.library.site_yz) * self.library.cell_nm).reshape(-1, 2).T
+        kind = np.tile(np.arange(len(self.library.site)), len(cells))
         if self.fault_nm is None:
-            return y, z, kind, np.zeros(len(y), bool), sign
+            return z + 1j * y, kind, np.zeros(len(y), bool), self.library.sign[kind]
         extra, eps = self.extra_layer_nm, 1e-6
-        below, above = z <= self.fault_nm + eps, z > self.fault_nm - extra + eps
-        y, kind = np.concatenate([y[below], y[above]]), np.concatenate([kind[below], kind[above]])
+        below = np.flatnonzero(z <= self.fault_nm + eps)
+        above = np.flatnonzero(z > self.fault_nm - extra + eps)
         z = np.concatenate([z[below], z[above] + extra])
+        y, kind = (values[np.concatenate([below, above])] for values in (y, kind))
         # The inserted block: from the rock-salt gap below the Fe plane to the one above.
-        middle = self.fault_nm
-        in_fault = np.abs(z - middle) < side_z / 4 + extra / 2 - 1e-3
-        sign = self.library.sign[kind].copy()
-        sign[np.abs(z - middle) < 1e-3] = 0
-        return y, z, kind, in_fault, sign
+        from_middle = np.abs(z - self.fault_nm)
+        in_fault = from_middle < self.library.cell_nm[1] / 4 + extra / 2 - 1e-3
+        sign = np.where(from_middle < 1e-3, 0, self.library.sign[kind])
+        return z + 1j * y, kind, in_fault, sign
 
-    def _distance_to_boundary(self, row, col, grain: int) -> np.ndarray:
+    def _distance_to_boundary(self, place: np.ndarray, grain: int) -> np.ndarray:
         """Distance in px to the nearest grain boundary, infinite in a single crystal."""
-        nearest = np.full(len(row), np.inf)
-        own = self.centres_px[grain]
-        for other in np.delete(self.centres_px, grain, axis=0):
-            normal, middle = other - own, (other + own) / 2
-            along = (middle[0] - row) * normal[0] + (middle[1] - col) * normal[1]
-            nearest = np.minimum(nearest, along / np.linalg.norm(normal))
+        own = self._centres[grain]
+        nearest = np.full(len(place), np.inf)
+        for other in np.delete(self._centres, grain):
+            normal = (other - own) / abs(other - own)
+            nearest = np.minimum(nearest, (((own + other) / 2 - place) * normal.conj()).real)
         return nearest
 
 
@@ -237,7 +223,7 @@ def _with_odd_columns(specimen: Specimen, n_odd: int, rng: np.random.Generator) 
     chosen = places[rng.choice(np.flatnonzero(inside), n_odd, replace=False)]
     factor = 1 + rng.choice([-1, 1], n_odd) * rng.uniform(0.35, 0.6, n_odd)
     odd = tuple((float(r), float(c), float(f)) for (r, c), f in zip(chosen, factor, strict=True))
-    return Specimen(**{**specimen.__dict__, "odd": odd})
+    return replace(specimen, odd=odd)
 
 
 def polycrystal(
