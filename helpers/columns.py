@@ -11,7 +11,8 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from .gaussian_fit import AMPLITUDE, BACKGROUND, SIGMA, fit_gaussians
-from .images import as_image
+from .images import as_image, border_distance
+from .spacing import parabola_vertex
 
 PROBABILITY_OF_A_COLUMN = 0.5
 SIGMA_OVER_SPACING = 0.2  # where the fit starts; it may end between 0.4 and 3 times this
@@ -57,10 +58,8 @@ class Columns:
         if len(self) == 0:
             return "<Columns: none>"
         precision = f"positions within {np.median(self.position_sd_px):.2f} px (median)"
-        failed = int(np.isnan(self.amplitude).sum())
-        return f"<Columns: {len(self)}, {precision}" + (
-            f", {failed} not fitted>" if failed else ">"
-        )
+        failed = np.isnan(self.amplitude).sum()
+        return f"<Columns: {len(self)}, {precision}{f', {failed} not fitted' if failed else ''}>"
 
     def __getitem__(self, which) -> Columns:
         """Some of the columns, by a mask, a slice or an array of indices."""
@@ -83,16 +82,13 @@ class Columns:
         ValueError
             If the file is not such a table.
         """
-        with open(path, encoding="utf-8") as file:
-            header = file.readline().strip()
-            if header != CSV_HEADER:
-                raise ValueError(f"{path} begins {header[:80]!r}, but {CSV_HEADER!r} is needed")
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore", UserWarning)  # a table of no columns is one too
-                    table = np.loadtxt(file, delimiter=",", ndmin=2).reshape(-1, 7)
-            except ValueError as error:
-                raise ValueError(f"{path} is not a table of columns: {error}") from None
+        header, _, rows = Path(path).read_text(encoding="utf-8").partition("\n")
+        if header != CSV_HEADER:
+            raise ValueError(f"{path} begins {header[:80]!r}, but {CSV_HEADER!r} is needed")
+        try:
+            table = np.array([row.split(",") for row in rows.split()], dtype=float).reshape(-1, 7)
+        except ValueError as error:
+            raise ValueError(f"{path} is not a table of columns: {error}") from None
         return cls(table[:, :2], *table[:, 2:].T)
 
 
@@ -136,28 +132,27 @@ def locate_columns(image, probability: np.ndarray | None = None) -> Columns:
             stacklevel=2,
         )
         return Columns(np.empty((0, 2)), *np.empty((5, 0)))
-    columns = _without_strangers(_fit(values, probability, peaks), values.shape)
-    failed = int(np.isnan(columns.amplitude).sum())
+    spacing = _spacing(peaks)
+    columns = _fit(values, probability, peaks, spacing)
+    margin = np.where(np.isnan(columns.amplitude), 0.5, -0.5)
+    columns = columns[border_distance(columns.positions, values.shape) > margin]
+    failed = np.isnan(columns.amplitude).sum()
     if failed > len(columns) / 2 or len(columns) == 0:
         warnings.warn(
             f"{failed} of {len(columns)} likely places inside the image show no bright spot that a "
             "Gaussian fits: trust none before looking; was the probability made from this image?",
             stacklevel=2,
         )
-    return _without_doubles(columns, _spacing(peaks))
+    return _without_doubles(columns, spacing)
 
 
 def _as_probability(probability, shape) -> np.ndarray:
     probability = np.asarray(getattr(probability, "data", probability), dtype=np.float32)
-    if probability.shape != shape:
+    low, high = probability.min(initial=0), probability.max(initial=0)
+    if probability.shape != shape or not (low >= 0 and high <= 1):
         raise ValueError(
-            f"the probability has shape {probability.shape}, but the image has {shape}: "
-            "segment the same image"
-        )
-    if not np.isfinite(probability).all() or probability.min() < 0 or probability.max() > 1:
-        raise ValueError(
-            f"the probability runs from {probability.min():g} to {probability.max():g}, but finite "
-            "values between 0 and 1 are needed: hand in what segment(image) returns"
+            f"the probability has shape {probability.shape} and reaches from {low:g} to {high:g}, "
+            f"but {shape} and 0 to 1 are needed: hand in what segment(image) returns"
         )
     return probability
 
@@ -174,20 +169,8 @@ def _peaks(probability) -> np.ndarray:
     highest = ndimage.maximum_filter(smooth, size=2 * reach + 1) == smooth
     labels, count = ndimage.label(highest & likely, structure=np.ones((3, 3)))
     spots = ndimage.center_of_mass(highest, labels, np.arange(1, count + 1))
-    return _parabola_maximum(smooth, np.array(spots).reshape(-1, 2))
-
-
-def _parabola_maximum(smooth, spots) -> np.ndarray:
-    """Vertex of the parabolas through three pixels along rows and along columns."""
-    row, col = np.rint(spots).astype(int).T
-    padded = np.pad(smooth, 1, mode="edge")
-    refined = np.column_stack([row, col]).astype(np.float64)
-    for axis, (down, right) in enumerate([(1, 0), (0, 1)]):
-        before = padded[row + 1 - down, col + 1 - right].astype(np.float64)
-        after = padded[row + 1 + down, col + 1 + right].astype(np.float64)
-        bend = before + after - 2 * smooth[row, col]
-        shift = (before - after) / (2 * np.where(bend < 0, bend, -np.inf))
-        refined[:, axis] += np.clip(shift, -0.5, 0.5)
+    spots = np.rint(spots).astype(int).reshape(-1, 2)
+    refined = spots + parabola_vertex(np.pad(smooth, 1, mode="edge"), spots + 1)
     return np.clip(refined, 0, np.array(smooth.shape) - 1)
 
 
@@ -198,44 +181,28 @@ def _spacing(peaks) -> float:
     return float(np.median(cKDTree(peaks).query(peaks, k=2)[0][:, 1]))
 
 
-def _start(image, peaks, spacing) -> np.ndarray:
-    """Starting parameters (N, 5): height over the lowest level near the peak."""
-    row, col = np.rint(peaks).astype(int).T
+def _fit(image, probability, peaks, spacing) -> Columns:
+    """Start from the height over the lowest level near each peak; judge where the fit ends."""
+    at = tuple(np.rint(peaks).astype(int).T)
     smooth = ndimage.gaussian_filter(image, 1)
-    low = ndimage.minimum_filter(smooth, size=2 * round(0.7 * spacing) + 1)[row, col]
+    low = ndimage.minimum_filter(smooth, size=2 * round(0.7 * spacing) + 1)[at]
     sigma = np.full(len(peaks), SIGMA_OVER_SPACING * spacing)
-    return np.column_stack([peaks, smooth[row, col] - low, sigma, low])
-
-
-def _fit(image, probability, peaks) -> Columns:
-    spacing = _spacing(peaks)
-    start = _start(image, peaks, spacing)
+    start = np.column_stack([peaks, smooth[at] - low, sigma, low])
     half_width = max(2, round(WINDOW_OVER_SPACING * spacing))
     parameters, errors = fit_gaussians(image, start, half_width=half_width)
-    position = parameters[:, :2]
     largest = WANDERED_OVER_SPACING * spacing
     position_sd = np.sqrt((errors[:, :2] ** 2).mean(axis=1))
-    good = (np.linalg.norm(position - peaks, axis=1) < largest) & (position_sd < largest)
+    good = (np.linalg.norm(parameters[:, :2] - peaks, axis=1) < largest) & (position_sd < largest)
     good &= parameters[:, AMPLITUDE] > SIGNIFICANT * errors[:, AMPLITUDE]
-    row, col = np.rint(peaks).astype(int).T
-    amplitude, sigma, background = (
-        np.where(good, parameters[:, i], np.nan) for i in (AMPLITUDE, SIGMA, BACKGROUND)
-    )
+    parameters[~good] = np.nan
     return Columns(
-        positions=np.where(good[:, None], position, peaks),
-        amplitude=amplitude,
-        sigma_px=sigma,
-        background=background,
+        positions=np.where(good[:, None], parameters[:, :2], peaks),
+        amplitude=parameters[:, AMPLITUDE],
+        sigma_px=parameters[:, SIGMA],
+        background=parameters[:, BACKGROUND],
         position_sd_px=np.where(good, position_sd, largest),
-        probability=probability[row, col].astype(np.float64),
+        probability=probability[at].astype(np.float64),
     )
-
-
-def _without_strangers(columns: Columns, shape: tuple[int, int]) -> Columns:
-    """Leave out columns beyond the image, whose flanks alone are seen."""
-    failed = np.isnan(columns.amplitude)
-    margin = np.minimum(columns.positions, np.array(shape) - 1 - columns.positions).min(axis=1)
-    return columns[margin > np.where(failed, 0.5, -0.5)]
 
 
 def _without_doubles(columns: Columns, spacing: float) -> Columns:

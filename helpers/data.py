@@ -39,15 +39,23 @@ def fetch(name: str) -> Path:
         If the file is nowhere and cannot be downloaded.
     """
     files = _registry()
-    registered = files.registry
-    if name not in registered:
-        raise ValueError(_unknown(name, list(registered)))
-    for folder, remedy in _folders():
-        path = folder / name
-        if path.is_file():
-            _verify(path, registered[name], remedy)
-            return path
-    return _cached_or_downloaded(name, registered[name], files.urls.get(name))
+    expected = files.registry.get(name)
+    if expected is None:
+        raise ValueError(_unknown(name, sorted(files.registry)))
+    for folder in (_shipped(), _own_folder()):
+        if folder and (folder / name).is_file():
+            return _verified(folder / name, expected)
+    cache = os.environ.get("RVAE_STEM_CACHE") or pooch.os_cache("rvae-stem-book")
+    cached = Path(cache).expanduser() / name
+    # A damaged copy in the cache is no error: it is simply downloaded again.
+    if cached.is_file() and pooch.hashes.hash_matches(str(cached), expected):
+        return cached
+    if name not in files.urls:
+        raise FileNotFoundError(
+            f"{name} should have come with the package, but is not in {_shipped()}: install the "
+            "package again, or set RVAE_STEM_DATA to a folder that holds the file"
+        )
+    return _download(cached, expected, files.urls[name])
 
 
 def _shipped() -> Path:
@@ -64,70 +72,46 @@ def _registry() -> pooch.Pooch:
     return files
 
 
-def _folders() -> list[tuple[Path, str]]:
-    """Folders to look in, in order, each with what to do about a wrong file there."""
-    folders = [(_shipped(), "restore the file, or install the package again")]
+def _own_folder() -> Path | None:
     own = os.environ.get("RVAE_STEM_DATA")
-    if own:
-        here = Path(own).expanduser()
-        folder = here if here.is_dir() else _CHECKOUT / here
-        folders.append((folder, "put the registered file there, or unset RVAE_STEM_DATA"))
-    return folders
+    if not own:
+        return None
+    here = Path(own).expanduser()
+    return here if here.is_dir() else _CHECKOUT / here
 
 
-def _cache_folder() -> Path:
-    own = os.environ.get("RVAE_STEM_CACHE")
-    return Path(own).expanduser() if own else Path(pooch.os_cache("rvae-stem-book"))
-
-
-def _verify(path: Path, expected: str, remedy: str) -> None:
-    found = f"sha256:{pooch.file_hash(str(path), alg='sha256')}"
+def _verified(path: Path, expected: str) -> Path:
+    found = f"sha256:{pooch.file_hash(str(path))}"
     if found != expected:
         raise ValueError(
-            f"{path} is not the registered file: its checksum is {found}, but {expected} is "
-            f"registered; {remedy}"
+            f"{path} has the checksum {found}, but {expected} is registered: restore the file, or "
+            "install the package again; if it lies in RVAE_STEM_DATA, remove it or unset that"
         )
+    return path
 
 
-def _cached_or_downloaded(name: str, expected: str, url: str | None) -> Path:
-    cached = _cache_folder() / name
-    # A damaged copy in the cache is no error: it is simply downloaded again.
-    if cached.is_file() and pooch.hashes.hash_matches(str(cached), expected):
-        return cached
-    if url is None:
-        raise FileNotFoundError(
-            f"{name} should have come with the package, but is not in {_shipped()}: install the "
-            "package again, or set RVAE_STEM_DATA to a folder that holds the file"
-        )
+def _download(target: Path, expected: str, url: str) -> Path:
     by_hand = (
-        f"download {url} by hand, put it as {name} into a folder, and set the environment variable "
+        f"download {url} by hand as {target.name} into a folder, and set the environment variable "
         f"RVAE_STEM_DATA to that folder (now: {os.environ.get('RVAE_STEM_DATA') or 'not set'})"
     )
-    if os.environ.get("RVAE_STEM_OFFLINE", "0") not in ("", "0"):
-        raise FileNotFoundError(
-            f"{name} is not on this computer and RVAE_STEM_OFFLINE is set: unset it, or {by_hand}"
-        )
-    return _download(name, expected, url, by_hand)
-
-
-def _download(name: str, expected: str, url: str, by_hand: str) -> Path:
     pooch.get_logger().setLevel("WARNING")  # its notice would put this computer's path on a page
     try:
-        return Path(pooch.retrieve(url, expected, fname=name, path=_cache_folder()))
+        if os.environ.get("RVAE_STEM_OFFLINE", "0") not in ("", "0"):
+            raise ConnectionError("RVAE_STEM_OFFLINE is set")
+        return Path(pooch.retrieve(url, expected, fname=target.name, path=target.parent))
     except ValueError as error:  # pooch has removed what came
         raise ValueError(
-            f"what {url} sent is not the registered {name}: {error}; try again, or {by_hand}"
+            f"what {url} sent is not the registered {target.name}: {error}; try again, or {by_hand}"
         ) from error
     except OSError as error:  # requests' errors are OSErrors: no network, 404, no room on the disk
         raise FileNotFoundError(
-            f"{name} is not on this computer and could not be downloaded ({error}): {by_hand}"
+            f"{target.name} could not be downloaded ({error}): mend that, or {by_hand}"
         ) from error
 
 
 def _unknown(name, known: list[str]) -> str:
-    if any(mark in str(name) for mark in ("/", "\\", "..")):
-        return f"{name!r} is a path, but fetch takes the bare name of a registered file: {known}"
     lower = {key.lower(): key for key in known}
     near = [lower[key] for key in difflib.get_close_matches(str(name).lower(), lower, cutoff=0.5)]
     hint = f"did you mean {', '.join(near)}? " if near else ""
-    return f"{name!r} is not a registered file; {hint}Registered are: {', '.join(sorted(known))}"
+    return f"{name!r} is not the bare name of a registered file; {hint}Known: {', '.join(known)}"

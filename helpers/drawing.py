@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from functools import cache
 
+import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.collections import EllipseCollection, LineCollection
+from matplotlib.colors import ListedColormap
+from matplotlib.transforms import ScaledTranslation
+from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
+from scipy.spatial import KDTree
+from skimage.color import lab2rgb
 
 from . import images
 
@@ -15,11 +23,8 @@ PALETTE = ["#0072B2", ACCENT, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0000
 
 def use_style() -> None:
     """Set matplotlib up once: light, without grid, readable at phone width, small files."""
-    import matplotlib as mpl
-
     mpl.rc("figure", figsize=(6.4, 4.0), dpi=120, facecolor="white")
     mpl.rc("figure.constrained_layout", use=True)
-    mpl.rc("savefig", dpi=120, facecolor="white")
     mpl.rc("font", size=12)
     mpl.rc("axes", grid=False, titlesize=12.5, labelsize=12, prop_cycle=mpl.cycler(color=PALETTE))
     mpl.rc("axes.spines", top=False, right=False)
@@ -37,9 +42,6 @@ def angle_colormap():
     a circle of hues folds onto itself. Unlike 'twilight' it stays clear of white and black, which
     paper and image own already.
     """
-    from matplotlib.colors import ListedColormap
-    from skimage.color import lab2rgb
-
     turn = np.linspace(0, 2 * np.pi, 720, endpoint=False)
     lab = np.stack([56 + 24 * np.sin(turn), -34 * np.sin(turn), 44 * np.cos(turn)], axis=-1)
     return ListedColormap(lab2rgb(lab[None])[0], name="angle").with_extremes(bad=GREY)
@@ -51,35 +53,31 @@ def angle_colours(angle, *, order: int = 1) -> np.ndarray:
     return np.array(angle_colormap()(np.ma.masked_invalid(turns % 1.0)))
 
 
-def add_scale_bar(ax, pixel_size_nm=None, *, longest_px=None, below=False):
+def scale_bar(ax, pixel_size_nm, image=None, *, longest_px=None, below=False):
     """Draw a scale bar of round length (1, 2 or 5 times a power of ten) at the lower left.
 
     Parameters
     ----------
     ax : matplotlib Axes
         Axes in pixels, with their limits set.
-    pixel_size_nm : float, optional
-        Without it the bar is labelled in px.
+    pixel_size_nm : float or None
+        None takes the calibration of `image`; without any the bar is labelled in px.
+    image : (H, W) array or Signal2D, optional
     longest_px : float, optional
         Longest bar allowed; a quarter of the width by default.
     below : bool
         Under the axes instead of on the image.
     """
-    from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
-
-    size = 1.0 if pixel_size_nm is None else positive(pixel_size_nm, "pixel_size_nm")
-    width, height = (abs(np.ptp(limits)) for limits in (ax.get_xlim(), ax.get_ylim()))
-    longest = (longest_px or width / 4) * size
+    size = images.pixel_size_nm(image) if pixel_size_nm is None else pixel_size_nm
+    unit, size = ("px", 1.0) if size is None else ("nm", positive(size, "pixel_size_nm"))
+    longest = (longest_px or np.ptp(ax.get_xlim()) / 4) * size
     decade = 10.0 ** np.floor(np.log10(longest))
     length = decade * max(step for step in (1, 2, 5) if step * decade <= longest * (1 + 1e-9))
-    label = f"{length:g} " + ("px" if pixel_size_nm is None else "nm")
-    place = {"loc": "lower left", "borderpad": 0.4}
-    if below:
-        place = {"loc": "upper left", "borderpad": 0.2, "bbox_to_anchor": (0, 0)}
-        place["bbox_transform"] = ax.transAxes
+    place = {"bbox_to_anchor": (0, 0, 1, 0 if below else 1), "bbox_transform": ax.transAxes}
     bar = AnchoredSizeBar(
-        ax.transData, length / size, label, size_vertical=height / 80, color="white", pad=0.35,
-        sep=3, fill_bar=True, **place,
+        ax.transData, length / size, f"{length:g} {unit}", "upper left" if below else "lower left",
+        size_vertical=np.ptp(ax.get_ylim()) / 80, fill_bar=True, color="white", pad=0.35,
+        borderpad=0.3, sep=3, **place,
     )  # fmt: skip
     bar.patch.set(facecolor="black", edgecolor="none", alpha=0.6)
     bar.set_zorder(6)
@@ -88,16 +86,10 @@ def add_scale_bar(ax, pixel_size_nm=None, *, longest_px=None, below=False):
 
 
 def axes_or_new(ax, **options):
-    if ax is None:
-        import matplotlib.pyplot as plt
-
-        return plt.subplots(layout="constrained", subplot_kw=options)[1]
-    if options.get("projection", ax.name) != ax.name:
-        raise ValueError(f"ax is {ax.name}, but a rose needs one made with projection='polar'")
-    return ax
+    return plt.subplots(layout="constrained", subplot_kw=options)[1] if ax is None else ax
 
 
-def draw_image(ax, image, *, alpha=1.0, clip=(1, 99.8)):
+def picture(ax, image, *, alpha=1.0, clip=(1, 99.8)):
     """Draw an image in grey with rows downwards and no ticks; missing pixels stay white."""
     values = np.asarray(getattr(image, "data", image), dtype=float)
     if values.ndim != 2 or values.size == 0:
@@ -105,43 +97,41 @@ def draw_image(ax, image, *, alpha=1.0, clip=(1, 99.8)):
             f"the image has shape {values.shape}, but (rows, columns) is needed: "
             "show one frame, or the mean of align_stack(stack)"
         )
-    shown = ax.imshow(np.ma.masked_invalid(values), alpha=alpha)
-    colour_by(shown, values, "gray", clip, missing="white")
+    colour_by(ax.imshow(values, alpha=alpha), values, "gray", clip, missing="white")
+    _without_frame(ax)
+
+
+def circles(ax, positions, *, size=0.85):
+    """Circles at the finite positions, of a diameter that follows zoom and layout."""
+    points = images.as_positions(positions)[:, ::-1]
+    spacing = median_spacing(points)
+    if not (ax.images or ax.collections):  # a blank field that fits the circles
+        left, top = np.nanmin(points, axis=0) - spacing
+        right, bottom = np.nanmax(points, axis=0) + spacing
+        ax.set(xlim=(left, right), ylim=(bottom, top), aspect="equal")
+        _without_frame(ax)
+    place = {"units": "xy", "offsets": points, "offset_transform": ax.transData}
+    drawn = EllipseCollection(size * spacing, size * spacing, 0, **place)
+    return ax.add_collection(drawn, autolim=False)
+
+
+def _without_frame(ax):
     ax.set(xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
 
 
-def draw_dots(ax, positions, size=0.85):
-    """Circles at the finite positions, of a diameter that follows zoom and layout."""
-    from matplotlib.collections import EllipseCollection
-
-    points = images.as_positions(positions)[:, ::-1]
-    spacing = median_spacing(points)
-    if not (ax.images or ax.collections):  # a blank field that fits the dots
-        left, top = np.nanmin(points, axis=0) - spacing
-        right, bottom = np.nanmax(points, axis=0) + spacing
-        ax.set(xlim=(left, right), ylim=(bottom, top), aspect="equal", xticks=[], yticks=[])
-        ax.spines[:].set_visible(False)
-    width = size * spacing
-    dots = EllipseCollection(
-        width, width, 0, units="xy", offsets=points, offset_transform=ax.transData
-    )
-    return ax.add_collection(dots, autolim=False)
-
-
-def draw_dots_on(ax, positions, image, pixel_size_nm):
+def dots_on(ax, positions, image, pixel_size_nm):
     """Dots with a scale bar, over a faint image when there is one."""
+    ax = axes_or_new(ax)
     if image is not None:
-        draw_image(ax, image, alpha=0.16)
-    dots = draw_dots(ax, positions)
-    add_scale_bar(ax, known_pixel_size(image, pixel_size_nm))
-    return dots
+        picture(ax, image, alpha=0.16)
+    dots = circles(ax, positions)
+    scale_bar(ax, pixel_size_nm, image)
+    return ax, dots
 
 
 def colour_by(artist, values, cmap, clip, missing=GREY):
     """Colour by values between two percentiles; constant and missing values can be drawn too."""
-    import matplotlib as mpl
-
     finite = values[np.isfinite(values)]
     low, high = np.percentile(finite, clip) if finite.size else (0.0, 1.0)
     pad = 0.0 if high > low else 0.5
@@ -149,58 +139,46 @@ def colour_by(artist, values, cmap, clip, missing=GREY):
     artist.set(array=np.ma.masked_invalid(values), cmap=colours, clim=(low - pad, high + pad))
 
 
-def draw_ticks(ax, positions, angle, order):
-    from matplotlib.collections import LineCollection
-
+def ticks(ax, positions, angle, order):
+    """A short line from each position along its angle, once for each of the `order` folds."""
     points = images.as_positions(positions)[:, ::-1]
-    for turn in 2 * np.pi / order * np.arange(order):
-        step = np.stack([np.cos(angle + turn), -np.sin(angle + turn)], axis=-1)  # rows go down
+    for turned in angle + 2 * np.pi / order * np.arange(order)[:, None]:
+        step = np.stack([np.cos(turned), -np.sin(turned)], axis=-1)  # rows go down
         segments = np.stack([points, points + 0.5 * median_spacing(points) * step], axis=1)
         ax.add_collection(LineCollection(segments, colors="black", linewidths=1.2), autolim=False)
 
 
-def add_wheel(ax, order):
+def wheel(ax, order):
     """The key of an angle map: a wheel, counter-clockwise from the right, in the margin."""
-    from matplotlib.transforms import ScaledTranslation
-
     # Bounds in inches from the upper right corner of `ax`, so that all wheels are one size.
     inches = ax.figure.dpi_scale_trans + ScaledTranslation(1, 1, ax.transAxes)
-    wheel = ax.inset_axes([0.5, -1.15, 0.85, 0.85], transform=inches, label="wheel")
+    inset = ax.inset_axes([0.5, -1.15, 0.85, 0.85], transform=inches, label="wheel")
     x = np.linspace(-1, 1, 241)
     radius = np.hypot(x[:, None], x)
     colours = angle_colours(np.arctan2(-x[:, None], x), order=order)  # the row axis is down
     colours[..., 3] = np.clip(60 * np.minimum(1 - radius, radius - 0.5), 0, 1)
-    wheel.imshow(colours, extent=(-1, 1, -1, 1))
+    inset.imshow(colours, extent=(-1, 1, -1, 1))
     for x, y, text in ((1.3, 0, "0°"), (0, 1.22, "90°"), (-1.45, 0, "180°"), (0, -1.22, "−90°")):
-        wheel.text(x, y, text, fontsize=10, ha="center", va="center")
-    if order > 1:
-        wheel.text(0, 0, f"{order}-fold", fontsize=9, ha="center", va="center")
-    wheel.axis("off")
+        inset.text(x, y, text, fontsize=10, ha="center", va="center")
+    inset.text(0, 0, f"{order}-fold" if order > 1 else "", fontsize=9, ha="center", va="center")
+    inset.axis("off")
 
 
 def median_spacing(points):
-    """Median distance from a point to its nearest neighbour."""
-    from scipy.spatial import KDTree
-
+    """Median distance from a point to its nearest neighbour; 10 px where there is none."""
     points = points[np.isfinite(points).all(axis=1)]
-    if len(points) < 2:
-        return 10.0
-    return max(float(np.median(KDTree(points).query(points, k=2)[0][:, 1])), 1e-6)
+    spacing = np.median(KDTree(points).query(points, k=2)[0][:, 1])
+    return spacing if 0 < spacing < np.inf else 10.0
 
 
 def one_each(values, positions, name):
-    values = np.asarray(values, dtype=float)
-    count = len(images.as_positions(positions))
+    values, count = np.asarray(values, dtype=float), len(images.as_positions(positions))
     if values.shape != (count,):
         raise ValueError(
             f"{name} has shape {values.shape}, but ({count},) is needed, one for each position: "
             "pass positions[kept], as cut_subimages kept them"
         )
     return values
-
-
-def known_pixel_size(image, pixel_size_nm):
-    return images.pixel_size_nm(image) if pixel_size_nm is None else pixel_size_nm
 
 
 def positive(value, name):

@@ -11,6 +11,8 @@ from scipy import fft, ndimage, signal
 from .images import as_image
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from hyperspy.signals import Signal2D
 
 TAPERED_SHARE = 0.2  # of each side length, over which a frame fades out towards its border
@@ -60,13 +62,13 @@ def align_stack(stack, *, progress: bool = True) -> tuple[Signal2D, np.ndarray]:
     """
     frames = _frames(stack)
     drift = _estimate_drift(frames, progress)
-    area = _common_area(frames[0].shape, drift)
-    rows, columns = slice(*area[:2]), slice(*area[2:])
-    total = np.zeros(frames[0].shape, np.float64)
-    for frame, (row, column) in zip(frames, drift, strict=True):
-        total += ndimage.shift(frame, (-row, -column), order=3, mode="mirror")
-    mean = (total / len(frames))[rows, columns].astype(np.float32)
-    return _as_signal(mean, stack, area), drift + [area[0], area[2]]
+    start, stop = _common_area(frames[0].shape, drift)
+    total = sum(
+        ndimage.shift(frame, -move, output=np.float64, order=3, mode="mirror")
+        for frame, move in zip(frames, drift, strict=True)
+    )
+    mean = _crop(total / len(frames), start, stop).astype(np.float32)
+    return _as_signal(mean, stack, start, stop), drift + start
 
 
 def _frames(stack) -> list[np.ndarray]:
@@ -74,15 +76,15 @@ def _frames(stack) -> list[np.ndarray]:
     values = stack.data if hasattr(stack, "axes_manager") else np.asarray(stack)
     if values.ndim == 2:
         values = values[None]
-    if values.ndim != 3 or 0 in values.shape or min(values.shape[1:]) < SMALLEST_SIDE_PX:
+    if values.ndim != 3 or len(values) == 0 or min(values.shape[1:]) < SMALLEST_SIDE_PX:
         raise ValueError(
             f"the stack has shape {values.shape}, but (frames, rows, columns) is needed, with at "
             f"least {SMALLEST_SIDE_PX} rows and columns"
         )
     frames = []
-    for index in range(len(values)):
+    for index, frame in enumerate(values):
         try:
-            frames.append(as_image(np.asarray(values[index])))
+            frames.append(as_image(np.asarray(frame)))
         except ValueError as error:
             raise ValueError(f"frame {index} cannot be aligned, leave it out: {error}") from error
     return frames
@@ -98,170 +100,126 @@ def _estimate_drift(frames: list[np.ndarray], progress: bool) -> np.ndarray:
         coarse = _follow(frames, steps)
         # Over the same content the window fades the same atoms out, and no longer holds them back.
         whole = np.round(coarse).astype(int)
-        top, bottom, left, right = _common_area(frames[0].shape, whole)
-        crops = [
-            frame[top + row : bottom + row, left + column : right + column]
-            for frame, (row, column) in zip(frames, whole, strict=True)
-        ]
+        start, stop = _common_area(frames[0].shape, whole)
+        crops = [_crop(f, start + by, stop + by) for f, by in zip(frames, whole, strict=True)]
         drift = whole + _sharpen(crops, coarse - whole, steps)
     return drift - drift[0]
 
 
 def _follow(frames: list[np.ndarray], steps) -> np.ndarray:
     """Drift (F, 2), each frame compared with the mean of those before it."""
-    shape = frames[0].shape
-    filters = _filters(shape)
-    total = _spectrum(frames[0], *filters)  # of the sum of the aligned frames
-    drift = np.zeros((len(frames), 2))
+    spectra = _spectra(frames)
+    total = next(spectra)  # of the aligned frames
+    drift = [np.zeros(2)]
     steps.update()
-    for index in range(1, len(frames)):
-        spectrum = _spectrum(frames[index], *filters)
+    for spectrum in spectra:
         cross = spectrum * np.conj(total)
-        drift[index] = _refine(cross, shape, _likeliest_peak(cross, shape, drift[index - 1]))
-        total += _moved(spectrum, shape, -drift[index])
+        drift.append(_refine(cross, _likeliest_peak(cross, drift[-1])))
+        total += ndimage.fourier_shift(spectrum, -drift[-1])
         steps.update()
-    return drift
+    return np.array(drift)
 
 
-def _sharpen(frames: list[np.ndarray], start: np.ndarray, steps) -> np.ndarray:
+def _sharpen(frames: list[np.ndarray], drift: np.ndarray, steps) -> np.ndarray:
     """Drift (F, 2), each frame compared with the mean of all others."""
-    shape = frames[0].shape
-    filters = _filters(shape)
-    spectra = [_spectrum(frame, *filters) for frame in frames]
-    total = sum(_moved(spectrum, shape, -by) for spectrum, by in zip(spectra, start, strict=True))
-    drift = start.copy()
+    spectra = list(_spectra(frames))
+    total = sum(map(ndimage.fourier_shift, spectra, -drift))
     evidence = np.zeros(len(frames))
     for index, spectrum in enumerate(spectra):
         # Without the frame itself: its noise would hold the shift where it is already.
-        total -= _moved(spectrum, shape, -drift[index])
-        drift[index] = _refine(spectrum * np.conj(total), shape, drift[index])
-        evidence[index] = _evidence(spectrum, total, shape, drift[index])
-        total += _moved(spectrum, shape, -drift[index])
+        total -= ndimage.fourier_shift(spectrum, -drift[index])
+        cross = spectrum * np.conj(total)
+        drift[index] = _refine(cross, drift[index])
+        evidence[index] = _correlation(cross, drift[index], 0)[1, 1] / np.linalg.norm(total)
+        total += ndimage.fourier_shift(spectrum, -drift[index])
         steps.update()
-    _warn_unlike(evidence)
+    # The correlation coefficients in units of their spread for frames of mere white noise.
+    evidence *= np.sqrt(total.size) * (1 - TAPERED_SHARE)
+    unlike = np.flatnonzero(evidence < LEAST_EVIDENCE).tolist()
+    if unlike:
+        warnings.warn(
+            f"frames {unlike} hardly resemble the others: their shifts mean little. Leave them "
+            "out, or check that all frames show the same area",
+            stacklevel=4,
+        )
     return drift
 
 
-def _filters(shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """A window that fades the border out, and a high-pass filter for its spectrum."""
-    row_window, column_window = (signal.windows.tukey(n, 2 * TAPERED_SHARE) for n in shape)
-    cycles_row, cycles_column = fft.fftfreq(shape[0]) * shape[0], fft.rfftfreq(shape[1]) * shape[1]
-    squared = cycles_row[:, None] ** 2 + cycles_column**2
-    high_pass = 1 - np.exp(-squared / (2 * SLOWEST_CYCLES**2))
-    return np.outer(row_window, column_window).astype(np.float32), high_pass.astype(np.float32)
+def _spectra(frames: list[np.ndarray]) -> Iterator[np.ndarray]:
+    """Spectrum of each frame less its border and its slow variation, scaled to a norm of one."""
+    shape = frames[0].shape
+    window = np.float32(np.outer(*(signal.windows.tukey(n, 2 * TAPERED_SHARE) for n in shape)))
+    slow_px = np.array(shape) / (2 * np.pi * SLOWEST_CYCLES)
+    for frame in frames:
+        spectrum = fft.fft2((frame - np.average(frame, weights=window)) * window)
+        spectrum -= ndimage.fourier_gaussian(spectrum, slow_px)
+        yield spectrum / np.linalg.norm(spectrum)
 
 
-def _spectrum(frame: np.ndarray, window: np.ndarray, high_pass: np.ndarray) -> np.ndarray:
-    """Filtered half spectrum of a frame, scaled to a mean square of one."""
-    level = np.average(frame, weights=window)
-    spectrum = fft.rfft2((frame - level) * window) * high_pass
-    return spectrum / np.sqrt(_power(spectrum, frame.shape))
-
-
-def _power(spectrum: np.ndarray, shape: tuple[int, int]) -> float:
-    """Sum of squares of the image that belongs to a half spectrum (Parseval's theorem)."""
-    power = np.abs(spectrum) ** 2
-    doubled = power[:, 1 : (shape[1] + 1) // 2].sum(dtype=np.float64)
-    return float((power.sum(dtype=np.float64) + doubled) / np.prod(shape))
-
-
-def _moved(spectrum: np.ndarray, shape: tuple[int, int], by: np.ndarray) -> np.ndarray:
-    """The half spectrum after moving the image by `by` [rows, columns]."""
-    row_phase = np.exp(-2j * np.pi * fft.fftfreq(shape[0]) * by[0]).astype(np.complex64)
-    column_phase = np.exp(-2j * np.pi * fft.rfftfreq(shape[1]) * by[1]).astype(np.complex64)
-    return spectrum * row_phase[:, None] * column_phase
-
-
-def _likeliest_peak(cross: np.ndarray, shape: tuple[int, int], expected: np.ndarray) -> np.ndarray:
-    """Whole-pixel shift of the highest correlation, less a mild penalty for unlikely jumps."""
-    correlation = fft.irfft2(cross, s=shape)
-    jumps = [
-        (fft.fftfreq(n) * n - centre + n / 2) % n - n / 2
-        for n, centre in zip(shape, expected, strict=True)
-    ]
-    squared = jumps[0][:, None] ** 2 + jumps[1] ** 2
+def _likeliest_peak(cross: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """Shift of the highest correlation, less a mild penalty for jumps far from `expected`."""
+    correlation = fft.ifft2(ndimage.fourier_shift(cross, -expected)).real
+    jumps = [fft.fftfreq(n, 1 / n) for n in cross.shape]  # 0, 1 … -1 pixels from the expected shift
+    squared = np.add.outer(jumps[0] ** 2, jumps[1] ** 2)
     # The logarithm lets a sudden jump through where the correlation alone is unmistakable.
     score = correlation / correlation.max() - PRIOR_WEIGHT * np.log1p(squared / DRIFT_PX**2)
-    row, column = np.unravel_index(np.argmax(score), shape)
+    row, column = np.unravel_index(np.argmax(score), score.shape)
     return expected + [jumps[0][row], jumps[1][column]]
 
 
-def _refine(cross: np.ndarray, shape: tuple[int, int], start: np.ndarray) -> np.ndarray:
+def _refine(cross: np.ndarray, start: np.ndarray) -> np.ndarray:
     """Where the correlation has its maximum near `start`, to about 0.001 pixels.
 
-    Its exact values on a finer and finer 5 x 5 grid; each time on to the vertex of the parabola
-    through the highest of them.
+    Goes uphill to the vertex of the parabolas through three exact values along rows and columns, at
+    most one step far, in finer and finer steps.
     """
     shift = np.array(start, dtype=np.float64)
-    for step in (0.5, 0.1, 0.02):
-        values = _correlation(cross, shape, shift, step)
-        row, column = np.clip(np.unravel_index(np.argmax(values), values.shape), 1, 3)
-        peak = values[row - 1 : row + 2, column - 1 : column + 2]
-        shift += step * (np.array([row, column]) - 2 + [_vertex(peak[:, 1]), _vertex(peak[1])])
+    for step in (0.5, 0.5, 0.1, 0.02):
+        values = _correlation(cross, shift, step)
+        before, here, after = np.transpose([values[:, 1], values[1]])
+        curvature = np.abs(before - 2 * here + after) + np.finfo(np.float32).tiny
+        shift += step * np.clip((after - before) / (2 * curvature), -1, 1)
     return shift
 
 
-def _correlation(cross: np.ndarray, shape: tuple[int, int], centre: np.ndarray, step: float):
-    """Values (5, 5) of the correlation at `centre` and up to two steps around it."""
-    offsets = step * np.arange(-2, 3)
-    at_rows, at_columns = centre[0] + offsets, centre[1] + offsets
-    row_waves = np.exp(2j * np.pi * np.outer(at_rows, fft.fftfreq(shape[0])))
-    column_waves = np.exp(2j * np.pi * np.outer(fft.rfftfreq(shape[1]), at_columns))
-    column_waves[1 : (shape[1] + 1) // 2] *= 2  # the half of the spectrum that is not stored
-    partial = row_waves.astype(np.complex64) @ cross  # (5, W // 2 + 1)
-    return (partial @ column_waves).real / np.prod(shape)
+def _correlation(cross: np.ndarray, centre: np.ndarray, step: float) -> np.ndarray:
+    """Values (3, 3) of the correlation at the shift `centre` and one step to each side of it."""
+    rows, columns = (
+        np.exp(2j * np.pi * np.outer(at + step * np.arange(-1, 2), fft.fftfreq(n)))
+        for at, n in zip(centre, cross.shape, strict=True)
+    )
+    return (rows.astype(np.complex64) @ cross @ columns.T).real
 
 
-def _vertex(three: np.ndarray) -> float:
-    """Where a parabola through three neighbours has its maximum, in steps from the middle one."""
-    curvature = three[0] - 2 * three[1] + three[2]
-    return float(np.clip(0.5 * (three[0] - three[2]) / curvature, -1, 1)) if curvature < 0 else 0.0
-
-
-def _evidence(spectrum, others, shape: tuple[int, int], shift: np.ndarray) -> float:
-    """Correlation coefficient at `shift` in units of its spread for frames of mere white noise."""
-    norm = np.sqrt(_power(spectrum, shape) * _power(others, shape))
-    height = _correlation(spectrum * np.conj(others), shape, shift, 0.02)[2, 2]
-    return height / norm * np.sqrt(np.prod(shape) * (1 - TAPERED_SHARE) ** 2)
-
-
-def _warn_unlike(evidence: np.ndarray) -> None:
-    unlike = np.flatnonzero(evidence < LEAST_EVIDENCE)
-    if unlike.size:
-        warnings.warn(
-            f"frames {unlike.tolist()} hardly resemble the others: their shifts mean little. Leave "
-            "them out, or check that all frames show the same area",
-            stacklevel=5,
-        )
-
-
-def _common_area(shape: tuple[int, int], drift: np.ndarray) -> list[int]:
-    """[row0, row1, column0, column1] in frame 0 of what all frames show, ends excluded."""
-    area = []
-    for n, along in zip(shape, drift.T, strict=True):
-        area += [int(np.ceil(-along.min())), int(np.floor(n - 1 - along.max())) + 1]
-    if area[1] - area[0] < SMALLEST_SIDE_PX or area[3] - area[2] < SMALLEST_SIDE_PX:
+def _common_area(shape: tuple[int, int], drift: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """First [row, column] in frame 0 of what all frames show, and the one after the last."""
+    start = np.ceil(-drift.min(axis=0)).astype(int)
+    stop = np.floor(shape - drift.max(axis=0)).astype(int)
+    if (stop - start).min() < SMALLEST_SIDE_PX:
         raise ValueError(
             f"the frames have no area in common: they drift by {np.ptp(drift, axis=0).round(1)} px "
             f"(rows, columns) over frames of {shape}; align fewer frames"
         )
-    return area
+    return start, stop
 
 
-def _as_signal(mean: np.ndarray, stack, area: list[int]) -> Signal2D:
+def _crop(image: np.ndarray, start: np.ndarray, stop: np.ndarray) -> np.ndarray:
+    return image[start[0] : stop[0], start[1] : stop[1]]
+
+
+def _as_signal(mean: np.ndarray, stack, start: np.ndarray, stop: np.ndarray) -> Signal2D:
     """The mean with the axes of the stack, moved to the cropped area, and its metadata."""
     from hyperspy.signals import Signal2D
 
-    metadata = getattr(stack, "metadata", None)
-    result = Signal2D(mean, metadata=metadata.as_dictionary() if metadata is not None else {})
-    if metadata is not None:
-        old = reversed(stack.axes_manager.signal_axes)
-        new = reversed(result.axes_manager.signal_axes)
-        for source, axis, start in zip(old, new, (area[0], area[2]), strict=True):
-            axis.name, axis.units, axis.scale = source.name, source.units, source.scale
-            axis.offset = source.offset + start * source.scale
+    if hasattr(stack, "axes_manager"):
+        axes = [axis.get_axis_dictionary() for axis in stack.axes_manager._axes[-2:]]
+        metadata = stack.metadata.as_dictionary()
     else:
-        for name, axis in zip("xy", result.axes_manager.signal_axes, strict=True):
-            axis.name, axis.units = name, "px"
+        axes, metadata = [{"name": name, "units": "px"} for name in "yx"], {}
+    for axis, first, size in zip(axes, start, mean.shape, strict=True):
+        axis["offset"] = axis.get("offset", 0.0) + first * axis.get("scale", 1.0)
+        axis["size"] = size
+    result = Signal2D(mean, axes=axes, metadata=metadata)
+    area = np.column_stack([start, stop]).ravel().tolist()
     result.metadata.set_item("Rvae_stem.common_area_px", area)
     return result

@@ -2,13 +2,11 @@
 
 The model of a column is ``amplitude * exp(-r**2 / (2 sigma**2)) + background``. Parameters of N
 columns form one array (N, 5): row, column, amplitude, sigma, background, in pixels and in the units
-of the image.
+of the image. Within this module the image has a margin of pixels that are NaN, and positions count
+from its corner, so that a window at the border is a window like all others.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable, Iterable
-from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import nnls
@@ -25,46 +23,12 @@ CROWD = 4  # so many of them
 CHUNK = 256  # columns at a time: their derivatives then stay in the processor's cache
 NOISE_COLUMNS = 2000  # windows enough to measure the noise on
 NOISE_CLASSES = 24
-
-
-class GaussianFit(NamedTuple):
-    """Fitted parameters (N, 5) and their standard errors (N, 5)."""
-
-    parameters: np.ndarray
-    errors: np.ndarray
-
-
-class _Noise(NamedTuple):
-    """Variance of a pixel: ``floor + gain * (intensity - bottom)``, never below `least`."""
-
-    floor: float = 1.0
-    gain: float = 0.0
-    bottom: float = 0.0
-    least: float = 1e-30
-
-    def variance(self, intensity: np.ndarray) -> np.ndarray:
-        return np.maximum(self.floor + self.gain * (intensity - self.bottom), self.least)
-
-
-class _Windows(NamedTuple):
-    """Square neighbourhoods of N columns, w pixels wide, in an image padded by `pad`."""
-
-    centre: np.ndarray  # (N, 2) whole pixels of the image
-    offset: np.ndarray  # (w,)
-    pad: int
-    shape: tuple[int, int]  # of the padded image
-
-    def index(self, part=slice(None), offset=None) -> np.ndarray:
-        """Where the pixels (n, w * w) of some columns lie in the raveled padded image."""
-        offset = self.offset if offset is None else offset
-        row, col = (self.centre[part] + self.pad).T
-        within = (offset[:, None] * self.shape[1] + offset).ravel()
-        return (row * self.shape[1] + col)[:, None] + within
+EVEN_NOISE = (1.0, 0.0, 0.0)  # variance of a pixel: floor + gain * intensity, and its least value
 
 
 def fit_gaussians(
     image: np.ndarray, start: np.ndarray, *, half_width: int, steps: int = 16
-) -> GaussianFit:
+) -> tuple[np.ndarray, np.ndarray]:
     """Fit all columns at once by Levenberg-Marquardt, weighted by one over the noise variance.
 
     A first round with equal weights gives the widths and, from its residuals, the noise: variance
@@ -86,194 +50,172 @@ def fit_gaussians(
 
     Returns
     -------
-    GaussianFit
-        Errors follow from the curvature at the solution, near neighbours included, and suppose
-        noise that is independent from pixel to pixel.
+    parameters : (N, 5) array
+    errors : (N, 5) array
+        Standard errors. They follow from the curvature at the solution, near neighbours included,
+        and suppose noise that is independent from pixel to pixel.
     """
-    zero = float(np.median(image))  # float32 sums lose their digits under a large constant
-    image = (image - zero).astype(np.float32)
     parameters = np.array(start, dtype=np.float64)
-    parameters[:, BACKGROUND] -= zero
     limits = parameters[:, SIGMA] * np.array(SIGMA_LIMITS)[:, None]
-    noise = _Noise()
+    pad = max(half_width, int(np.ceil(REACH_SIGMAS * limits.max())))
+    zero = float(np.median(image))  # float32 sums lose their digits under a large constant
+    origin = np.array([pad, pad, 0, 0, -zero])
+    parameters += origin
+    image = np.pad((image - zero).astype(np.float32), pad, constant_values=np.nan)
+    noise = EVEN_NOISE
     for most in (steps // 2, steps):
-        windows = _windows(image.shape, parameters, half_width)
-        parameters = _fit_round(image, windows, parameters, limits, noise, most)
-        noise = _noise_of_residuals(image, windows, parameters)
+        centre = np.rint(parameters[:, :2]).astype(np.intp)
+        centre = np.clip(centre, pad, np.array(image.shape) - 1 - pad)
+        drawn = np.zeros_like(image)
+        reach = _reach(parameters, REACH_SIGMAS)
+        _draw(drawn, parameters, centre, reach)
+        _fit_round(image, drawn, parameters, centre, half_width, reach, limits, noise, most)
+        noise = _noise_of_residuals(image, drawn, parameters, centre, half_width)
         half_width = max(2, _reach(parameters, WINDOW_SIGMAS))
-    errors = _standard_errors(image, parameters, noise)
-    parameters[:, BACKGROUND] += zero
-    return GaussianFit(parameters, errors)
+    errors = _standard_errors(image, drawn, parameters, centre, half_width, noise)
+    return parameters - origin, errors
 
 
 def _reach(parameters, sigmas):
     return int(np.ceil(sigmas * np.median(parameters[:, SIGMA])))
 
 
-def _windows(shape, parameters, half_width):
-    centre = np.rint(parameters[:, :2]).astype(np.intp)
-    centre = np.clip(centre, 0, np.array(shape) - 1)
-    pad = max(half_width, _reach(parameters, REACH_SIGMAS))
-    padded = (shape[0] + 2 * pad, shape[1] + 2 * pad)
-    return _Windows(centre, np.arange(-half_width, half_width + 1), pad, padded)
+def _parts(which):
+    """Consecutive parts of an array of indices, each of at most CHUNK."""
+    return np.array_split(which, len(which) // CHUNK + 1)
 
 
-def _by_chunks(function: Callable, which: np.ndarray) -> Iterable:
-    """Results of `function` for consecutive parts of `which`, in order."""
-    return (function(which[i : i + CHUNK]) for i in range(0, len(which), CHUNK))
+def _cut(image, centre, half):
+    """Pixels (n, w * w) of the windows that reach `half` a width around whole-pixel centres."""
+    windows = np.lib.stride_tricks.sliding_window_view(image, (2 * half + 1, 2 * half + 1))
+    return windows[tuple((centre - half).T)].reshape(len(centre), -1)
 
 
-def _shape_and_distance(parameters, centre, offset):
-    """Gaussians of height one (n, w, w) and the distances (n, w) along rows and columns."""
+def _shapes(parameters, centre, half):
+    """Gaussians of height one (n, w, w), and distances (n, w, 1) and (n, 1, w) from them."""
+    offset = np.arange(-half, half + 1)
     distance = (offset - (parameters[:, :2] - centre)[..., None]).astype(np.float32)  # (n, 2, w)
-    width = parameters[:, SIGMA, None, None].astype(np.float32)
-    profile = np.exp(-(distance**2) / (2 * width**2))
-    return profile[:, 0, :, None] * profile[:, 1, None, :], distance[:, 0], distance[:, 1]
+    profile = np.exp(-(distance**2) / (2 * _float32(parameters, SIGMA) ** 2))
+    row, col = distance[:, 0, :, None], distance[:, 1, None, :]
+    return profile[:, 0, :, None] * profile[:, 1, None, :], row, col
 
 
-def _gaussians(parameters, centre, offset):
-    """The columns without their backgrounds, (n, w * w)."""
-    shape, _, _ = _shape_and_distance(parameters, centre, offset)
-    shape *= parameters[:, AMPLITUDE, None, None].astype(np.float32)
-    return shape.reshape(len(parameters), -1)
+def _gaussians(parameters, centre, half):
+    """The columns without their backgrounds, (n, w, w)."""
+    return _shapes(parameters, centre, half)[0] * _float32(parameters, AMPLITUDE)
 
 
-def _draw(windows, parameters):
-    """Sum of all columns without their backgrounds: the padded image, raveled."""
-    offset = np.arange(-windows.pad, windows.pad + 1)
-
-    def part_of_image(part):
-        index = windows.index(part, offset)
-        drawn = _gaussians(parameters[part], windows.centre[part], offset)
-        low = index.min()
-        return low, np.bincount((index - low).ravel(), drawn.ravel())
-
-    total = np.zeros(windows.shape).ravel()
-    for low, piece in _by_chunks(part_of_image, np.arange(len(parameters))):
-        total[low : low + len(piece)] += piece
-    return total.astype(np.float32)
+def _float32(parameters, which):
+    return parameters[:, which, None, None].astype(np.float32)
 
 
-def _fit_round(image, windows, parameters, limits, noise, steps):
-    parameters = parameters.copy()
-    data = np.pad(image, windows.pad).ravel()
-    inside = np.pad(np.ones_like(image), windows.pad).ravel()
-    damping = np.full(len(parameters), 1e-2)
-
-    def step_of(part):
-        index = windows.index(part)
-        old = parameters[part]
-        model = drawn[index] + old[:, BACKGROUND, None].astype(np.float32)
-        weight = inside[index] / noise.variance(model)
-        residual = data[index] - model
-        frame = windows.centre[part], windows.offset
-        new, better = _step(old, frame, residual, weight, damping[part], limits[:, part])
-        return new, better
-
-    active = np.arange(len(parameters))
-    for _ in range(steps):
-        drawn = _draw(windows, parameters)
-        new, better = map(np.concatenate, zip(*_by_chunks(step_of, active), strict=True))
-        moved = np.abs(new - parameters[active])[:, :2].max(axis=1)
-        parameters[active] = new
-        damping[active] *= np.where(better, 0.1, 10)
-        active = active[~better | (moved > STEP_DONE_PX)]
-        if len(active) == 0:
-            break
-    return parameters
-
-
-def _derivatives(parameters, centre, offset):
+def _derivatives(parameters, centre, half):
     """Derivatives (n, 5, w * w) of the model by row, column, amplitude, sigma and background."""
-    shape, row, col = _shape_and_distance(parameters, centre, offset)
-    amplitude, sigma = (parameters[:, i, None, None].astype(np.float32) for i in (2, 3))
-    result = np.empty((len(shape), 5, *shape.shape[1:]), np.float32)
+    shape, row, col = _shapes(parameters, centre, half)
+    sigma = _float32(parameters, SIGMA)
+    result = np.ones((len(shape), 5, *shape.shape[1:]), np.float32)
     result[:, AMPLITUDE] = shape
-    shape = shape * (amplitude / sigma**2)
-    np.multiply(shape, row[:, :, None], out=result[:, 0])
-    np.multiply(shape, col[:, None, :], out=result[:, 1])
-    result[:, SIGMA] = result[:, 0] * row[:, :, None] + result[:, 1] * col[:, None, :]
-    result[:, SIGMA] /= sigma
-    result[:, BACKGROUND] = 1
+    shape *= _float32(parameters, AMPLITUDE) / sigma**2
+    result[:, 0] = shape * row
+    result[:, 1] = shape * col
+    result[:, SIGMA] = (result[:, 0] * row + result[:, 1] * col) / sigma
     return result.reshape(len(shape), 5, -1)
 
 
-def _curvature(weighted, slopes):
-    """Products (n, p, p) of derivatives (n, p, K), kept from being singular."""
-    curvature = (weighted @ slopes.transpose(0, 2, 1)).astype(np.float64)
-    diagonal = np.einsum("nii->ni", curvature)
-    diagonal += 1e-6 * diagonal + 1e-30
-    return curvature
+def _draw(drawn, parameters, centre, reach, before=None):
+    """Add columns without their backgrounds to an image, in the place of what they were before."""
+    for part in _parts(np.arange(len(parameters))):
+        pieces = _gaussians(parameters[part], centre[part], reach)
+        if before is not None:
+            pieces -= _gaussians(before[part], centre[part], reach)
+        for (row, col), piece in zip((centre[part] - reach).tolist(), pieces, strict=True):
+            drawn[row : row + 2 * reach + 1, col : col + 2 * reach + 1] += piece
+
+
+def _compare(image, drawn, parameters, centre, half, noise):
+    """Model, residual and weight (n, w * w) of some columns, the last two 0 off the image."""
+    model = _cut(drawn, centre, half) + parameters[:, BACKGROUND, None].astype(np.float32)
+    residual = _cut(image, centre, half) - model
+    outside = np.isnan(residual)
+    residual[outside] = 0
+    floor, gain, least = noise
+    return model, residual, ~outside / np.maximum(floor + gain * model, least)
+
+
+def _fit_round(image, drawn, parameters, centre, half, reach, limits, noise, steps):
+    """Move columns, in place, until none moves any more or the steps are used up."""
+    damping = np.full(len(parameters), 1e-2)
+    active = np.arange(len(parameters))
+    for _ in range(steps):
+        before, moving = parameters.copy(), []
+        for part in _parts(active):
+            old, frame = parameters[part], (centre[part], half)
+            _, residual, weight = _compare(image, drawn, old, *frame, noise)
+            new, gain = _step(old, frame, residual, weight, damping[part], limits[:, part])
+            better = gain >= 0
+            damping[part] *= np.where(better, 0.1, 10)
+            parameters[part[better]] = new[better]
+            moved = np.abs(new - old)[:, :2].max(axis=1)
+            moving.append(part[~better | (moved > STEP_DONE_PX)])
+        _draw(drawn, parameters[active], centre[active], reach, before[active])
+        active = np.concatenate(moving)
+        if len(active) == 0:
+            break
 
 
 def _step(old, frame, residual, weight, damping, limits):
-    """One damped step of each column; those that it would make worse stay where they are."""
+    """One damped step of each column, and by how much the weighted sum of squares then falls."""
     slopes = _derivatives(old, *frame)
-    weighted = slopes * weight[:, None, :]
-    damped = _curvature(weighted, slopes) * (1 + damping[:, None, None] * np.eye(5))
-    slope = (weighted @ residual[..., None]).astype(np.float64)  # (n, 5, 1)
-    step = np.linalg.solve(damped, slope)[..., 0]
+    curvature = _curvature(slopes, weight, damping[:, None, None])
+    slope = (slopes @ (weight * residual)[..., None]).astype(np.float64)  # (n, 5, 1)
+    step = np.linalg.solve(curvature, slope)[..., 0]
     step[:, :2] = np.clip(step[:, :2], -LARGEST_STEP_PX, LARGEST_STEP_PX)
     new = old + step
     new[:, SIGMA] = np.clip(new[:, SIGMA], *limits)
-    change = _gaussians(new, *frame) - _gaussians(old, *frame)
-    change += (new - old)[:, BACKGROUND, None].astype(np.float32)
-    gain = np.einsum("nk,nk,nk->n", weight, change, 2 * residual - change)
-    better = gain >= 0
-    return np.where(better[:, None], new, old), better
+    change = _gaussians(new, *frame) + _float32(new - old, BACKGROUND)
+    change = change.reshape(residual.shape) - _float32(old, AMPLITUDE)[:, 0] * slopes[:, AMPLITUDE]
+    return new, np.einsum("nk,nk,nk->n", weight, change, 2 * residual - change)
 
 
-def _noise_of_residuals(image, windows, parameters):
+def _curvature(slopes, weight, damping=0.0):
+    """Products (n, p, p) of derivatives (n, p, K), damped and kept from being singular."""
+    curvature = (slopes * weight[:, None]) @ slopes.transpose(0, 2, 1)
+    one = np.eye(slopes.shape[1])
+    return curvature.astype(np.float64) * (1 + (damping + 1e-6) * one) + 1e-30 * one
+
+
+def _noise_of_residuals(image, drawn, parameters, centre, half):
     """Fit ``a + b * intensity`` to the squared residuals, averaged in classes of intensity."""
-    part = np.linspace(0, len(parameters) - 1, min(len(parameters), NOISE_COLUMNS)).astype(int)
-    index = windows.index(part)
-    model = _draw(windows, parameters)[index] + parameters[part, BACKGROUND, None]
-    data = np.pad(image, windows.pad, constant_values=np.nan).ravel()[index]
-    known = np.isfinite(data)
-    squared, model = (data - model)[known] ** 2, model[known]
-    edges = np.quantile(model, np.linspace(0, 1, NOISE_CLASSES + 1)[1:-1])
-    group = np.searchsorted(edges, model)
-    count = np.maximum(np.bincount(group, minlength=NOISE_CLASSES), 1)
-    level = np.bincount(group, model, NOISE_CLASSES) / count
-    spread = np.bincount(group, squared, NOISE_CLASSES) / count + 1e-30
-    terms = np.stack([np.ones(NOISE_CLASSES), level - level.min()], axis=1)
-    (floor, gain), _ = nnls(terms / spread[:, None], np.ones(NOISE_CLASSES))
-    used = known.sum() / len(part)
-    lost = used / max(used - 5, 1)  # five parameters follow the noise of each window
-    least = max(1e-2 * squared.mean(), 1e-30)
-    return _Noise(floor * lost, gain * lost, level.min(), least)
+    some = slice(None, None, 1 + len(parameters) // NOISE_COLUMNS)
+    columns = parameters[some], centre[some]
+    model, residual, weight = _compare(image, drawn, *columns, half, EVEN_NOISE)
+    inside = weight > 0
+    used = inside.sum() / len(model)
+    squared = residual[inside] ** 2 * used / max(used - 5, 1)  # five parameters follow the noise
+    model = model[inside]
+    classes = np.array_split(np.argsort(model), min(NOISE_CLASSES, len(model)))
+    level, spread = (np.array([v[one].mean() for one in classes]) for v in (model, squared))
+    spread += 1e-30
+    terms = np.stack([np.ones(len(level)), level - level[0]], axis=1)
+    (floor, gain), _ = nnls(terms / spread[:, None], np.ones(len(level)))
+    return floor - gain * level[0], gain, max(1e-2 * squared.mean(), 1e-30)
 
 
-def _standard_errors(image, parameters, noise):
+def _standard_errors(image, drawn, parameters, centre, half, noise):
     """Errors (N, 5) from the joint curvature of each column and its near neighbours."""
-    windows = _windows(image.shape, parameters, _reach(parameters, WINDOW_SIGMAS))
-    inside = np.pad(np.ones_like(image), windows.pad).ravel()
-    drawn = _draw(windows, parameters)
-    crowd = _crowd(parameters)
-    nobody = [[1e6, 1e6, 0.0, 1.0, 0.0]]  # too far away to matter
+    limit = CROWD_SIGMAS * np.median(parameters[:, SIGMA])
+    tree = cKDTree(parameters[:, :2])
+    crowd = tree.query(tree.data, k=CROWD + 1, distance_upper_bound=limit)[1][:, 1:]
+    nobody = [[1e6, 1e6, 0.0, 1.0, 0.0]]  # number N: where there are fewer neighbours
     everybody = np.concatenate([parameters, nobody])
 
     def errors_of(part):
-        frame = windows.centre[part], windows.offset
-        index = windows.index(part)
-        model = drawn[index] + parameters[part, BACKGROUND, None].astype(np.float32)
-        weight = inside[index] / noise.variance(model)
-        near = crowd[part]
-        near = near[:, (near < len(parameters)).any(axis=0)].T
+        frame = centre[part], half
+        weight = _compare(image, drawn, parameters[part], *frame, noise)[2]
+        near = [one for one in crowd[part].T if one.min() < len(parameters)]
         slopes = [_derivatives(parameters[part], *frame)]
         slopes += [_derivatives(everybody[one], *frame)[:, :BACKGROUND] for one in near]
-        slopes = np.concatenate(slopes, axis=1)
-        curvature = _curvature(slopes * weight[:, None, :], slopes)
+        curvature = _curvature(np.concatenate(slopes, axis=1), weight)
         return np.sqrt(np.einsum("nii->ni", np.linalg.inv(curvature))[:, :5])
 
-    order = np.argsort((crowd < len(parameters)).sum(axis=1), kind="stable")
-    errors = np.empty_like(parameters)
-    errors[order] = np.concatenate(list(_by_chunks(errors_of, order)))
-    return errors
-
-
-def _crowd(parameters):
-    """Indices (N, CROWD) of the nearest neighbours within reach; N where there are fewer."""
-    limit = CROWD_SIGMAS * np.median(parameters[:, SIGMA])
-    tree = cKDTree(parameters[:, :2])
-    return tree.query(parameters[:, :2], k=CROWD + 1, distance_upper_bound=limit)[1][:, 1:]
+    return np.concatenate([errors_of(part) for part in _parts(np.arange(len(parameters)))])

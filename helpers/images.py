@@ -25,16 +25,12 @@ def as_image(image) -> np.ndarray:
         If `image` is not 2-D, is empty, is constant, or misses more than 1 % of its pixels.
     """
     values = np.asarray(getattr(image, "data", image))
-    if values.ndim == 3:
+    if values.ndim != 2 or values.size == 0:
         raise ValueError(
-            f"the image has shape {values.shape}, but one 2-D image is needed: average the frames "
+            f"the image has shape {values.shape}, but (rows, columns) is needed: average frames "
             "with align_stack(stack), or treat each frame alone with process_stack"
         )
-    if values.ndim != 2 or values.size == 0:
-        raise ValueError(f"the image has shape {values.shape}, but (rows, columns) is needed")
-    if not (np.issubdtype(values.dtype, np.number) or values.dtype == bool) or np.iscomplexobj(
-        values
-    ):
+    if values.dtype.kind not in "biuf":
         raise ValueError(f"the image holds {values.dtype} values, but real numbers are needed")
     values = _fill_missing(values.astype(np.float32))
     if values.min() == values.max():
@@ -47,14 +43,14 @@ def as_image(image) -> np.ndarray:
 
 def _fill_missing(values: np.ndarray) -> np.ndarray:
     missing = ~np.isfinite(values)
-    count = int(missing.sum())
-    if count == 0:
-        return values
+    count = missing.sum()
     if count > LARGEST_SHARE_OF_NAN * values.size:
         raise ValueError(
             f"{count} of {values.size} pixels are NaN or infinite, but at most "
             f"{LARGEST_SHARE_OF_NAN:.0%} can be filled: crop the image to its valid part"
         )
+    if count == 0:
+        return values
     warnings.warn(f"{count} NaN or infinite pixels were filled from their neighbours", stacklevel=3)
     nearest = ndimage.distance_transform_edt(missing, return_distances=False, return_indices=True)
     return values[tuple(nearest)]
@@ -69,20 +65,23 @@ def as_positions(positions) -> np.ndarray:
         If the shape is not (N, 2), N is zero, or no position is finite.
     """
     values = np.asarray(getattr(positions, "positions", positions), dtype=np.float64)
-    if values.ndim != 2 or values.shape[1] != 2 or len(values) == 0:
+    shape = values.shape
+    if len(shape) != 2 or shape[1] != 2 or not np.isfinite(values).all(axis=1).any():
         raise ValueError(
-            f"positions have shape {values.shape}, but (N, 2) with N of at least 1 is needed: "
-            "one [row, column] in pixels for each column"
+            f"positions have shape {shape} and {np.isfinite(values).sum()} finite numbers, but "
+            "(N, 2) is needed, one [row, column] in pixels a column: locate the columns again"
         )
-    if not np.isfinite(values).all(axis=1).any():
-        raise ValueError(f"none of the {len(values)} positions is finite: locate the columns again")
     return values
+
+
+def border_distance(positions: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """How far (N,) inside the outermost pixel centres the positions lie; negative outside."""
+    return np.minimum(positions, np.array(shape) - 1 - positions).min(axis=1)
 
 
 def pixel_size_nm(image) -> float | None:
     """Pixel size in nm from the axes of a Signal2D, or None for arrays and axes left in px."""
-    axes = getattr(image, "axes_manager", None)
-    if axes is None:
+    if not hasattr(image, "axes_manager"):
         return None
-    axis = axes.signal_axes[0]
+    axis = image.axes_manager.signal_axes[0]
     return float(axis.scale) if str(axis.units) == "nm" else None

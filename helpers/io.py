@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import math
 import re
 import warnings
@@ -83,21 +84,17 @@ def _check_pixel_size(pixel_size_nm) -> None:
 
 def _read(path: Path) -> list:
     """All signals of a file; whatever the reader raises becomes a ValueError with the file name."""
+    suffix = path.suffix.lower()
     if not path.exists():
         raise FileNotFoundError(f"there is no file {path}; the current folder is {Path.cwd()}")
-    suffix = path.suffix.lower()
     if suffix in _UNSAFE_SUFFIXES:
-        raise ValueError(
-            f"{path} is not read, since its format can carry program code: export it as .tif"
-        )
+        raise ValueError(f"{path} is not read, as its format can carry program code: export a .tif")
     if path.is_dir() and suffix != ".zspy":
         raise ValueError(f"{path} is a folder: name one file in it")
     import hyperspy.api as hs
 
     hs.set_log_level("ERROR")
     options = {"lazy": _size_bytes(path) > LAZY_ABOVE_BYTES}
-    if suffix == ".mrc":
-        options["file_format"] = "MRC"  # two readers claim this ending
     if suffix == ".hspy" or path.is_dir():
         options["mode"] = "r"  # else a lazy file is opened for writing
     try:
@@ -105,24 +102,23 @@ def _read(path: Path) -> list:
             _refuse_pickled_arrays(path)
         if suffix == ".mrc":
             _refuse_short_mrc(path)
+            options["file_format"] = "MRC"  # two readers claim this ending
         loaded = hs.load(path, **options)
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
         raise ValueError(
-            f"{path} could not be read as a {suffix or 'microscope'} file ({reason}). It may be "
-            "damaged, incomplete or of another format than its ending says: try to open it in the "
-            "microscope's own program, and export it again"
+            f"{path} could not be read ({type(error).__name__}: {error}). It may be damaged or of "
+            "another format than its ending: export it again from the microscope's own program"
         ) from error
-    return list(loaded) if isinstance(loaded, (list, tuple)) else [loaded]
+    return loaded if isinstance(loaded, list) else [loaded]
 
 
 def _size_bytes(path: Path) -> int:
+    parts = [path]
     if path.is_dir():
-        return sum(part.stat().st_size for part in path.rglob("*") if part.is_file())
-    if path.suffix.lower() == ".emi":  # the images lie in .ser files beside it
-        beside = (p for p in path.parent.iterdir() if p.name.startswith(f"{path.stem}_"))
-        return sum(p.stat().st_size for p in beside if p.suffix.lower() == ".ser")
-    return path.stat().st_size
+        parts = path.rglob("*")
+    elif path.suffix.lower() == ".emi":  # the images lie in .ser files beside it
+        parts = path.parent.glob(f"{glob.escape(path.stem)}_*.ser")
+    return sum(part.stat().st_size for part in parts)
 
 
 def _refuse_pickled_arrays(path: Path) -> None:
@@ -147,61 +143,39 @@ def _refuse_short_mrc(path: Path) -> None:
         raise ValueError(f"its header claims {claimed} pixels, more than the file has bytes")
 
 
-def _title(signal) -> str:
-    return str(signal.metadata.get_item("General.title", "") or "")
-
-
 def _choose(signals: list, wanted: int | str | None, path: Path):
     """The one signal, or that with the index or title `wanted`."""
-    if not signals:
-        raise ValueError(f"{path} holds no signal that can be read")
-    if wanted is None and len(signals) == 1:
-        return signals[0]
-    listing = "".join(
-        f"\n  {index}: {_title(s) or '(no title)'}, shape {s.data.shape}"
-        for index, s in enumerate(signals)
+    titles = [str(s.metadata.get_item("General.title", "")) for s in signals]
+    matches = [s for n, s in enumerate(signals) if wanted in (None, n, titles[n])]
+    if len(matches) == 1:
+        return matches[0]
+    message = (
+        f"signal={wanted!r} names {'several signals' if matches else 'no signal'} of {path}: "
+        f"choose one of its {len(signals)} signals by index or title"
     )
-    if wanted is None:
-        raise ValueError(
-            f"{path} holds {len(signals)} signals; choose one with signal=, by its index or "
-            f"title:{listing}"
-        )
-    if isinstance(wanted, str):
-        matches = [s for s in signals if _title(s) == wanted]
-    else:
-        matches = [s for index, s in enumerate(signals) if index == wanted]
-    if len(matches) != 1:
-        found = "several signals" if matches else "no signal"
-        raise ValueError(f"signal={wanted!r} names {found} of {path}; there are:{listing}")
-    return matches[0]
+    for n, s in enumerate(signals):
+        message += f"\n  {n}: {titles[n] or '(no title)'}, shape {s.data.shape}"
+    raise ValueError(message)
 
 
 def _check_is_image(signal, path: Path) -> None:
     """Refuse, with a way out, what is not a grey-level image or a stack of them."""
-    kind = signal.data.dtype
-    shape = signal.data.shape
-    what = f"{path} holds a signal of shape {shape}"
-    manager = signal.axes_manager
-    if 0 in shape:
-        raise ValueError(f"{what}: it is empty")
-    if kind.names:
-        raise ValueError(
-            f"{what} in colour ({', '.join(kind.names)}): a screenshot? Export the grey-level data"
-        )
-    if kind.kind not in "biuf":
-        raise ValueError(f"{what} with {kind} values: real numbers are needed, not a phase or FFT")
+    kind, shape, manager = signal.data.dtype, signal.data.shape, signal.axes_manager
     # Three signal axes: a stack in a format that does not tell frames from rows (NCEM's .emd).
-    unmarked_stack = manager.signal_dimension == len(shape) == 3
-    if manager.signal_dimension != 2 and not unmarked_stack:
-        raise ValueError(
-            f"{what} with {manager.signal_dimension} signal axes: a spectrum or a profile, not an "
-            "image. Name the image with signal=, or turn the data with HyperSpy's as_signal2D"
-        )
-    if manager.navigation_dimension > 1:
-        raise ValueError(
-            f"{what}: a map of patterns (4D-STEM?), not an image or a stack of frames. Reduce it "
-            "to one image with HyperSpy first, for example by summing over a virtual detector"
-        )
+    is_image = manager.signal_dimension == 2 or manager.signal_dimension == len(shape) == 3
+    faults = [
+        (0 in shape, "it is empty"),
+        (kind.names, f"it is in colour {kind.names}: a screenshot? Export the grey-level data"),
+        (kind.kind not in "biuf", f"{kind} values, but real numbers are needed, no phase or FFT"),
+        (
+            not is_image,
+            "a spectrum or profile, not an image: choose with signal=, or use as_signal2D",
+        ),
+        (manager.navigation_dimension > 1, "patterns (4D-STEM?): sum them to one image first"),
+    ]
+    for fault, message in faults:
+        if fault:
+            raise ValueError(f"{path} holds a signal of shape {shape}: {message}")
 
 
 def _plain_signal(signal) -> Signal2D:
@@ -221,48 +195,33 @@ def _plain_signal(signal) -> Signal2D:
 
 def _uniform(axis) -> dict:
     """A signal axis as HyperSpy wants it; one of unequal steps gets the scale NaN: not usable."""
-    keys = {"name": axis.name, "size": axis.size, "units": axis.units, "navigate": False}
-    if not axis.is_uniform:
-        return keys | {"scale": math.nan, "offset": 0.0}
-    return keys | {"scale": float(axis.scale), "offset": float(axis.offset)}
-
-
-def nm_per_unit(units) -> float | None:
-    """Nanometres in one length unit as written in a file; None where it is no length."""
-    return _NM_PER_UNIT.get(re.sub(r"[\s\[\]]", "", str(units)).lower())
+    even = {"scale": axis.scale, "offset": axis.offset} if axis.is_uniform else {"scale": math.nan}
+    return even | {"name": axis.name, "size": axis.size, "units": axis.units, "navigate": False}
 
 
 def _calibrate(image: Signal2D, pixel_size_nm: float | None, path: Path) -> None:
     """Bring the signal axes to nm, or to px with scale 1 where the file gives no usable unit."""
     axes = image.axes_manager.signal_axes  # (columns, rows)
-    factors = [nm_per_unit(axis.units) for axis in axes]
-    usable = all(
-        factor is not None and 0 < axis.scale < math.inf
-        for axis, factor in zip(axes, factors, strict=True)
-    )
-    if pixel_size_nm is not None or not usable:
-        if pixel_size_nm is None:
-            _warn_uncalibrated(axes, path)
-        for axis in axes:
-            axis.scale, axis.offset = pixel_size_nm or 1.0, 0.0
-            axis.units = "px" if pixel_size_nm is None else "nm"
-        return
-    for axis, factor in zip(axes, factors, strict=True):
-        axis.scale, axis.offset, axis.units = axis.scale * factor, axis.offset * factor, "nm"
+    new = []
+    for axis in axes:
+        nm = _NM_PER_UNIT.get(re.sub(r"[\s\[\]]", "", str(axis.units)).lower(), math.nan)
+        new.append((axis.scale * nm, axis.offset * nm, "nm"))
+    if pixel_size_nm is not None:
+        new = [(pixel_size_nm, 0.0, "nm")] * 2
+    elif not all(0 < scale < math.inf for scale, _, _ in new):
+        new = [(1.0, 0.0, "px")] * 2
+        found = ", ".join(f"{axis.scale:.6g} {str(axis.units)!r}" for axis in axes)
+        warnings.warn(
+            f"{path.name}: the pixel size (columns, rows) of {found} is no usable length; the axes "
+            "stay in px. Give pixel_size_nm= if you know it",
+            stacklevel=3,
+        )
+    for axis, calibration in zip(axes, new, strict=True):
+        axis.scale, axis.offset, axis.units = calibration
     columns, rows = (axis.scale for axis in axes)
     if abs(rows - columns) > UNEQUAL_SCALES * max(rows, columns):
         warnings.warn(
-            f"{path.name}: rows are {rows:.6g} nm apart, columns {columns:.6g} nm. Angles and "
-            "distances assume square pixels: resample the image, or give pixel_size_nm= if the "
-            "file is wrong",
+            f"{path.name}: rows are {rows:.6g} nm apart, columns {columns:.6g} nm, but square "
+            "pixels are needed: resample, or give pixel_size_nm= if the file is wrong",
             stacklevel=3,
         )
-
-
-def _warn_uncalibrated(axes, path: Path) -> None:
-    found = ", ".join(f"{axis.scale:.6g} {str(axis.units)!r}" for axis in axes)
-    warnings.warn(
-        f"{path.name}: the file says {found} for the pixel size (columns, rows), which is no "
-        "usable length; the axes stay in px. Give pixel_size_nm= if you know it",
-        stacklevel=4,
-    )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
-from scipy.spatial import cKDTree
+from scipy.interpolate import NearestNDInterpolator
 
 from .angles import fold_angles
 from .images import as_positions
@@ -38,7 +39,7 @@ def angle_map(
     """
     values = fold_angles(angle, order)
     title = "angle (rad)" if order == 1 else f"angle modulo 2 pi / {order} (rad)"
-    return _nearest_column_map(positions, values, shape, pixel_size_nm, title)
+    return latent_map(positions, values, shape=shape, pixel_size_nm=pixel_size_nm, title=title)
 
 
 def latent_map(
@@ -53,34 +54,25 @@ def latent_map(
 
     Parameters and return value are those of `angle_map`.
     """
-    return _nearest_column_map(positions, latent, shape, pixel_size_nm, title)
-
-
-def _nearest_column_map(positions, values, shape, pixel_size_nm, title):
-    import hyperspy.api as hs
+    from hyperspy.signals import Signal2D
 
     positions = as_positions(positions)
-    values = np.asarray(values, dtype=np.float32)
+    values = np.asarray(latent)
     if values.shape != (len(positions),):
         raise ValueError(
             f"{len(positions)} positions, but values of shape {values.shape}: one number a column "
             "is needed (use columns.positions[kept] with what was encoded)"
         )
-    tree = cKDTree(positions)
-    spacing = np.median(tree.query(positions, k=2)[0][:, 1]) if len(positions) > 1 else np.inf
-    pixels = np.indices(shape).reshape(2, -1).T
+    nearest = NearestNDInterpolator(positions, values)
     # Beyond 1.5 spacings from any column nothing was measured, so nothing is shown.
-    distance, nearest = tree.query(pixels, distance_upper_bound=1.5 * spacing, workers=-1)
-    image = np.full(len(pixels), np.nan, dtype=np.float32)
-    near = np.isfinite(distance)
-    image[near] = values[nearest[near]]
-    signal = hs.signals.Signal2D(image.reshape(shape))
-    signal.metadata.General.title = title
-    for axis, name in zip(signal.axes_manager.signal_axes, ("x", "y"), strict=True):
-        axis.name = name
-        axis.units = "px" if pixel_size_nm is None else "nm"
-        axis.scale = 1.0 if pixel_size_nm is None else float(pixel_size_nm)
-    return signal
+    spacing = np.median(nearest.tree.query(positions, k=2)[0][:, 1])  # inf for one column alone
+    image = nearest(*np.indices(shape), distance_upper_bound=1.5 * spacing, workers=-1)
+    scale, units = (1.0, "px") if pixel_size_nm is None else (float(pixel_size_nm), "nm")
+    axes = [
+        {"name": name, "size": size, "scale": scale, "units": units}
+        for name, size in zip("yx", shape, strict=True)
+    ]
+    return Signal2D(image.astype(np.float32), axes=axes, metadata={"General": {"title": title}})
 
 
 def save_results(
@@ -108,7 +100,7 @@ def save_results(
         Saved beside the maps.
     overwrite : bool
         Replace a folder that is there already. Nothing is ever half-written: the results are
-        put together in a folder of their own, which then takes the name.
+        put together in a temporary folder beside it, which then takes the name.
 
     Returns
     -------
@@ -126,23 +118,19 @@ def save_results(
         raise ValueError(f"{len(kept)} kept columns, but {len(encoding)} were encoded")
     if len(kept) and kept.max() >= len(columns):
         raise ValueError(
-            f"kept names column {kept.max()}, but there are {len(columns)} columns: pass the "
-            "columns that were handed to cut_subimages"
+            f"kept names column {kept.max()} of {len(columns)}: pass those cut_subimages was given"
         )
-    partial = path.with_name(path.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        _write_maps(partial, as_positions(columns)[kept], encoding, shape, pixel_size_nm, order)
-        _write_table(partial / "columns.csv", columns, encoding, kept, pixel_size_nm)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=path.parent, prefix=f"{path.name}.") as scratch:
+        new = Path(scratch) / path.name
+        new.mkdir()
+        _write_maps(new, as_positions(columns)[kept], encoding, shape, pixel_size_nm, order)
+        _write_table(new / "columns.csv", columns, encoding, kept, pixel_size_nm)
         if model is not None:
-            model.save(partial / "model.safetensors")
-    except BaseException:
-        shutil.rmtree(partial)
-        raise
-    if path.exists():
-        shutil.rmtree(path)
-    partial.replace(path)
+            model.save(new / "model.safetensors")
+        if path.exists():
+            shutil.rmtree(path)
+        new.replace(path)
     return path
 
 
@@ -156,24 +144,17 @@ def _write_maps(folder: Path, positions, encoding, shape, pixel_size_nm, order: 
 
 def _write_table(path: Path, columns, encoding, kept: np.ndarray, pixel_size_nm) -> None:
     """One row a column; columns whose window did not fit have no angle and no latents (nan)."""
-    table = {"row_px": columns.positions[:, 0], "col_px": columns.positions[:, 1]}
+    located = vars(columns).copy()
+    row, col = located.pop("positions").T
+    table = {"row_px": row, "col_px": col}
     if pixel_size_nm is not None:
-        table |= {"y_nm": table["row_px"] * pixel_size_nm, "x_nm": table["col_px"] * pixel_size_nm}
-    for name in ("amplitude", "sigma_px", "background", "position_sd_px", "probability"):
-        table[name] = getattr(columns, name)
+        table |= {"y_nm": row * pixel_size_nm, "x_nm": col * pixel_size_nm}
     encoded = {"angle_rad": encoding.angle, "angle_sd_rad": encoding.angle_sd}
-    for n in range(encoding.latent.shape[1]):
-        encoded[f"latent_{n + 1}"] = encoding.latent[:, n]
-        encoded[f"latent_{n + 1}_sd"] = encoding.latent_sd[:, n]
+    for n, (latent, sd) in enumerate(zip(encoding.latent.T, encoding.latent_sd.T, strict=True), 1):
+        encoded |= {f"latent_{n}": latent, f"latent_{n}_sd": sd}
     encoded["residual"] = encoding.residual
-    for name, values in encoded.items():
-        table[name] = np.full(len(columns), np.nan)
-        table[name][kept] = values
-    np.savetxt(
-        path,
-        np.stack(list(table.values()), axis=1),
-        fmt="%.6g",
-        delimiter=",",
-        header=",".join(table),
-        comments="",
-    )
+    at_columns = np.full((len(encoded), len(columns)), np.nan)
+    at_columns[:, kept] = list(encoded.values())
+    table |= located | dict(zip(encoded, at_columns, strict=True))
+    values = np.column_stack(list(table.values()))
+    np.savetxt(path, values, fmt="%.6g", delimiter=",", header=",".join(table), comments="")

@@ -77,19 +77,17 @@ def strongest_wave(positions, values: np.ndarray, *, shortest_px: float) -> tupl
     values = np.asarray(values, dtype=float).reshape(len(places), -1)
     good = np.isfinite(values).all(axis=1) & np.isfinite(places).all(axis=1)
     places, values = places[good], values[good]
-    if len(values) < 3 or not shortest_px > 0:
+    if len(values) < 3 or not np.ptp(values, axis=0).any() or not shortest_px > 0:
         raise ValueError(
-            f"{len(values)} columns with values and shortest_px={shortest_px}: at least 3 columns "
-            "and a positive period are needed"
+            f"{len(values)} columns with values and shortest_px={shortest_px}: at least 3 columns, "
+            "values that are not the same at all of them, and a positive period are needed"
         )
     values = values - values.mean(axis=0)
-    variance = np.sum(values**2)
-    if not variance > 0:
-        raise ValueError("the values are the same at all columns: there is no wave to look for")
     waves = _wave_vectors(1 / shortest_px, 1 / (FINENESS * np.ptp(places, axis=0).max()))
     sums = values.T @ np.exp(-2j * np.pi * (places - places.mean(axis=0)) @ waves.T)  # (d, waves)
     power = np.sum(np.abs(sums) ** 2, axis=0)
-    return waves[power.argmax()], float(min(1.0, 2 * power.max() / (len(values) * variance)))
+    share = 2 * power.max() / (len(values) * np.sum(values**2))
+    return waves[power.argmax()], float(min(1.0, share))
 
 
 def _wave_vectors(highest: float, step: float) -> np.ndarray:

@@ -9,28 +9,13 @@ displayed.
 from __future__ import annotations
 
 import numpy as np
+from matplotlib.patches import Circle, Rectangle
 
-from .drawing import (
-    ACCENT,
-    GREY,
-    PALETTE,
-    add_scale_bar,
-    add_wheel,
-    angle_colormap,
-    angle_colours,
-    axes_or_new,
-    colour_by,
-    draw_dots,
-    draw_dots_on,
-    draw_image,
-    draw_ticks,
-    known_pixel_size,
-    one_each,
-    positive,
-    use_style,
-)
+from . import drawing as draw
+from .drawing import ACCENT, GREY, PALETTE, angle_colours, positive, use_style
+from .harmonics import disk_mask
 
-__all__ = ["GREY", "add_scale_bar", "angle_colormap", "angle_colours", "use_style"]
+__all__ = ["ACCENT", "GREY", "angle_colours", "use_style"]
 
 
 def show_image(image, *, pixel_size_nm=None, ax=None, title=None, clip=(1, 99.8), columns=None):
@@ -47,27 +32,24 @@ def show_image(image, *, pixel_size_nm=None, ax=None, title=None, clip=(1, 99.8)
     columns : (N, 2) array or Columns, optional
         Positions to mark.
     """
-    ax = axes_or_new(ax)
-    draw_image(ax, image, clip=clip)
+    ax = draw.axes_or_new(ax)
+    draw.picture(ax, image, clip=clip)
     if columns is not None:
         show_columns(columns, ax=ax)
-    add_scale_bar(ax, known_pixel_size(image, pixel_size_nm))
     ax.set_title(title or "")
-    return ax
+    return draw.scale_bar(ax, pixel_size_nm, image)
 
 
-def show_columns(positions, *, ax=None, values=None, cmap="viridis", colour=ACCENT, size=0.7):
+def show_columns(positions, *, ax=None, values=None, colour=ACCENT, size=0.7):
     """Ring each position on an image, in one colour or coloured by `values` (N,).
 
     `size` is the diameter of the rings as a share of the spacing of neighbouring positions.
     """
-    ax = axes_or_new(ax)
-    rings = draw_dots(ax, positions, size=size)
-    rings.set(facecolor="none", edgecolor=colour, linewidth=1.2)
+    rings = draw.circles(draw.axes_or_new(ax), positions, size=size)
+    rings.set(facecolor="none", edgecolor=colour if values is None else None, linewidth=1.2)
     if values is not None:
-        rings.set_edgecolor(None)  # the values colour them now
-        colour_by(rings, one_each(values, positions, "values"), cmap, (1, 99))
-    return ax
+        draw.colour_by(rings, draw.one_each(values, positions, "values"), "viridis", (1, 99))
+    return rings.axes
 
 
 def show_window(image, position, window_px, *, pixel_size_nm=None, reach_px=None, ax=None):
@@ -81,11 +63,9 @@ def show_window(image, position, window_px, *, pixel_size_nm=None, reach_px=None
     reach_px : float, optional
         How far around the position to look; by default three quarters of the window.
     """
-    from matplotlib.patches import Circle, Rectangle
-
-    ax = axes_or_new(ax)
+    ax = draw.axes_or_new(ax)
     row, col = position
-    draw_image(ax, image)
+    draw.picture(ax, image)
     reach = reach_px or 0.75 * positive(window_px, "window_px")
     ax.set(xlim=(col - reach, col + reach), ylim=(row + reach, row - reach))
     half = window_px / 2
@@ -93,7 +73,7 @@ def show_window(image, position, window_px, *, pixel_size_nm=None, reach_px=None
     ax.add_patch(Rectangle((col - half, row - half), window_px, window_px, linestyle="--", **line))
     ax.add_patch(Circle((col, row), half, **line))
     ax.plot(col, row, "+", color=ACCENT, ms=10)
-    return add_scale_bar(ax, known_pixel_size(image, pixel_size_nm))
+    return draw.scale_bar(ax, pixel_size_nm, image)
 
 
 def plot_angle_map(
@@ -116,25 +96,23 @@ def plot_angle_map(
     ticks : bool
         Draw the direction of each angle as a short line from its dot's centre, all `order` of them.
     """
-    ax = axes_or_new(ax)
-    angle = one_each(angle, positions, "angle")
+    angle = draw.one_each(angle, positions, "angle")
     colours = angle_colours(angle, order=order)
     if angle_sd is not None:
         # The length of the mean of exp(i order angle): 1 when certain, 0 when any angle may be.
-        length = np.exp(-((order * one_each(angle_sd, positions, "angle_sd")) ** 2) / 2)
+        length = np.exp(-((order * draw.one_each(angle_sd, positions, "angle_sd")) ** 2) / 2)
         colours[:, 3] = np.clip(np.nan_to_num(length), 0.12, 1.0)
-    dots = draw_dots_on(ax, positions, image, pixel_size_nm)
+    ax, dots = draw.dots_on(ax, positions, image, pixel_size_nm)
     dots.set_facecolor(colours)
     if ticks:
-        draw_ticks(ax, positions, angle, order)
-    add_wheel(ax, order)
+        draw.ticks(ax, positions, angle, order)
+    draw.wheel(ax, order)
     return ax
 
 
 def plot_value_map(
-    positions, value, *, label, image=None, pixel_size_nm=None, cmap="viridis", clip=(1, 99),
-    ax=None,
-):  # fmt: skip
+    positions, value, *, label, image=None, pixel_size_nm=None, clip=(1, 99), ax=None
+):
     """Show a value of each column (a latent, a score) as a coloured dot, with a colour bar.
 
     Parameters
@@ -147,10 +125,9 @@ def plot_value_map(
     clip : (float, float)
         Percentiles at which the colours end; unless (0, 100) the bar is pointed.
     """
-    ax = axes_or_new(ax)
-    value = one_each(value, positions, "value")
-    dots = draw_dots_on(ax, positions, image, pixel_size_nm)
-    colour_by(dots, value, cmap, clip)
+    value = draw.one_each(value, positions, "value")
+    ax, dots = draw.dots_on(ax, positions, image, pixel_size_nm)
+    draw.colour_by(dots, value, "viridis", clip)
     extend = "neither" if tuple(clip) == (0, 100) else "both"
     ax.figure.colorbar(dots, ax=ax, label=label, extend=extend, shrink=0.85, pad=0.02)
     return ax
@@ -179,23 +156,20 @@ def plot_montage(stack, *, columns=8, pixel_size_nm=None, labels=None, disk=True
         raise ValueError(f"{len(labels)} labels for {len(tiles)} sub-images: give one for each")
     width = tiles.shape[1]
     if disk:
-        offset = np.arange(width) - (width - 1) / 2
-        tiles[:, np.hypot(offset[:, None], offset) > width / 2] = np.nan
-    columns = min(int(positive(columns, "columns")), len(tiles))
-    pitch = np.array([width * (1.25 if any(labels) else 1.0), width]).astype(int) + max(
-        1, width // 16
-    )
-    corners = np.transpose(np.divmod(np.arange(len(tiles)), columns)) * pitch  # (M, 2)
+        tiles[:, ~disk_mask(width)] = np.nan
+    gap, head = max(1, width // 16), width // 4 if any(labels) else 0
+    places = np.divmod(np.arange(len(tiles)), min(int(positive(columns, "columns")), len(tiles)))
+    corners = np.transpose(places) * [width + head + gap, width + gap]  # (M, 2)
     canvas = np.full(corners.max(axis=0) + width, np.nan)
-    ax = axes_or_new(ax)
+    ax = draw.axes_or_new(ax)
     for tile, label, (top, left) in zip(tiles, labels, corners, strict=True):
         canvas[top : top + width, left : left + width] = tile
         ax.text(left + width / 2, top - 1, label, ha="center", va="bottom", fontsize=11)
-    draw_image(ax, canvas)
-    return add_scale_bar(ax, pixel_size_nm, longest_px=0.7 * width, below=True)
+    draw.picture(ax, canvas)
+    return draw.scale_bar(ax, pixel_size_nm, longest_px=0.7 * width, below=True)
 
 
-def plot_rose(angle, *, order=1, directions=None, bins=72, ax=None):
+def plot_rose(angle, *, order=1, directions=(), bins=72, ax=None):
     """Histogram of angles (N,) around the circle; the *area* of a bar is its count.
 
     Angles known up to 2 pi / `order` are repeated `order` times around. `directions` (radians)
@@ -205,16 +179,16 @@ def plot_rose(angle, *, order=1, directions=None, bins=72, ax=None):
     angle = angle[np.isfinite(angle)]
     if angle.size == 0:
         raise ValueError("none of the angles is finite: there is nothing to draw")
-    ax = axes_or_new(ax, projection="polar")
+    ax = draw.axes_or_new(ax, projection="polar")
+    if ax.name != "polar":
+        raise ValueError(f"ax is {ax.name}, but a rose needs one made with projection='polar'")
     copies = angle[:, None] + 2 * np.pi / positive(order, "order") * np.arange(order)
     edges = np.linspace(-np.pi, np.pi, bins + 1)
     radius = np.sqrt(np.histogram(np.angle(np.exp(1j * copies)), edges)[0])
     middle = (edges[:-1] + edges[1:]) / 2
     ax.bar(middle, radius, width=2 * np.pi / bins, color=angle_colours(middle, order=order))
     top = radius.max() * 1.08
-    ax.vlines(
-        [] if directions is None else directions, 0, top, color="black", linestyle="--", lw=1.2
-    )
+    ax.vlines(directions, 0, top, color="black", linestyle="--", lw=1.2)
     ax.set(ylim=(0, top), yticks=[], thetalim=(-np.pi, np.pi))
     ax.set_thetagrids(np.arange(-135, 181, 45))
     ax.grid(False)
@@ -231,21 +205,23 @@ def plot_history(history, *, ax=None):
         `reconstruction` on the same scale, `kl` and `beta` dashed on the scale at the right.
         Other entries are left out.
     """
-    table = _as_table(history)
-    if np.size(table.get("loss", ())) == 0:
-        raise ValueError(f"the history has {sorted(table)}, but a loss for each pass is needed")
-    ax = axes_or_new(ax)
-    epoch = table.get("epoch", np.arange(1, len(table["loss"]) + 1))
-    marker = "o" if len(epoch) == 1 else None  # a line through one point would not show
+    if not isinstance(history, dict):
+        names = history[0] if len(history) else ()
+        history = {name: [row[name] for row in history] for name in names}
+    if len(history.get("loss", ())) == 0:
+        raise ValueError(f"the history has {sorted(history)}, but a loss for each pass is needed")
+    ax = draw.axes_or_new(ax)
+    epoch = history.get("epoch", range(1, len(history["loss"]) + 1))
+    style = {"marker": "o" if len(epoch) == 1 else None}  # a line through one point would not show
     lines = []
-    for name in [name for name in ("loss", "misfit", "reconstruction") if name in table]:
-        lines += ax.plot(epoch, table[name], marker=marker, label=name)
-    if dashed := {"kl", "beta"} & table.keys():
+    for name in [name for name in ("loss", "misfit", "reconstruction") if name in history]:
+        lines += ax.plot(epoch, history[name], label=name, **style)
+    if dashed := [name for name in ("beta", "kl") if name in history]:
         right = ax.twinx()
-        right.set_ylabel(" and ".join(sorted(dashed)) + " (dashed)")
+        right.set_ylabel(" and ".join(dashed) + " (dashed)")
         right.spines["right"].set_visible(True)
-        for name, colour in zip(sorted(dashed), PALETTE[2:], strict=False):
-            lines += right.plot(epoch, table[name], "--", color=colour, marker=marker, label=name)
+        for name, colour in zip(dashed, PALETTE[2:], strict=False):
+            lines += right.plot(epoch, history[name], "--", color=colour, label=name, **style)
     ax.set(xlabel="pass over the sub-images (epoch)", ylabel="loss (nats per sub-image)")
     ax.legend(handles=lines, loc="upper right")
     return ax
@@ -263,7 +239,7 @@ def plot_truth(truth, measured, *, sd=None, label="", ax=None):
     good = np.isfinite(truth) & np.isfinite(measured)
     if not good.any():
         raise ValueError("no pair of a true and a measured value is finite")
-    ax = axes_or_new(ax)
+    ax = draw.axes_or_new(ax)
     x, y = truth[good], measured[good]
     if len(x) > 2000 and sd is None:
         ax.hexbin(x, y, gridsize=60, bins="log", mincnt=1, cmap="viridis_r", linewidths=0)
@@ -282,7 +258,7 @@ def plot_window_report(report, *, ax=None):
     Shares (0 to 1) have the scale at the left; the expected angle error is dashed, with a
     logarithmic scale at the right. Sizes are in px, and above them in nm where those are known.
     """
-    table, ax = report.table, axes_or_new(ax)
+    table, ax = report.table, draw.axes_or_new(ax)
     size, error = table["window_px"], table["angle_error_deg"]
     lines = []
     for name in ("score", "share_kept", "overlap"):
@@ -293,8 +269,8 @@ def plot_window_report(report, *, ax=None):
     right.set_ylim(top=min(180, 2 * np.nanmax(error, initial=0.1)))  # beyond half a turn: unknown
     right.yaxis.set_major_formatter("{x:g}")
     right.spines["right"].set_visible(True)
-    lines.append(ax.axvline(report.recommended_px, color=GREY, lw=5, alpha=0.5, zorder=0))
-    lines[-1].set_label(f"{report.recommended_px} px recommended")
+    label = f"{report.recommended_px} px recommended"
+    lines += [ax.axvline(report.recommended_px, color=GREY, lw=5, alpha=0.5, zorder=0, label=label)]
     nm = float(table["window_nm"][0] / size[0])
     if np.isfinite(nm):
         above = ax.secondary_xaxis("top", functions=(lambda px: px * nm, lambda nms: nms / nm))
@@ -302,11 +278,3 @@ def plot_window_report(report, *, ax=None):
     ax.set(xlabel="window (px)", ylabel="share", ylim=(0, 1.05))
     ax.legend(handles=lines, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=3)
     return ax
-
-
-def _as_table(history):
-    """Arrays by name, from a dict of lists or from one dict for each pass."""
-    if isinstance(history, dict):
-        return {name: np.asarray(values) for name, values in history.items()}
-    names = history[0] if len(history) else ()
-    return {name: np.array([row[name] for row in history]) for name in names}

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import warnings
 from functools import lru_cache
+from itertools import product
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from scipy import ndimage
 from torch import nn
 from torch.nn import functional
+from tqdm.auto import tqdm
 
+from .data import fetch
 from .device import pick_device
 from .images import as_image
 from .spacing import find_lattice, without_outliers
@@ -26,11 +30,6 @@ MARGIN_PX = 48  # seen around it as well: the network's reach, so that tiles lea
 STRIDE_PX = 8  # three halvings
 COARSE_PX = 5.5  # nearer columns share too few pixels
 SPARSEST = 0.006  # a full lattice covers 0.17 of its image, a photograph's texture 0.005 at most
-
-NO_LATTICE = (
-    "no lattice was found in the image, so no column is reported; if you see columns, give the "
-    "distance between neighbours: segment(image, spacing_px=...)"
-)
 
 
 class UNet(nn.Module):
@@ -61,11 +60,8 @@ class UNet(nn.Module):
 def _two_convolutions(channels_in: int, channels_out: int) -> nn.Sequential:
     layers = []
     for channels in (channels_in, channels_out):
-        layers += [
-            nn.Conv2d(channels, channels_out, 3, padding=1, bias=False),
-            nn.BatchNorm2d(channels_out),
-            nn.ReLU(),
-        ]
+        convolution = nn.Conv2d(channels, channels_out, 3, padding=1, bias=False)
+        layers += [convolution, nn.BatchNorm2d(channels_out), nn.ReLU()]
     return nn.Sequential(*layers)
 
 
@@ -102,58 +98,58 @@ def segment(
     values = without_outliers(as_image(image))
     measured, contrast = find_lattice(values)
     spacing = _usable_spacing(spacing_px, measured, values.shape)
-    if spacing is None:
-        return np.zeros(values.shape, np.float32)
-    zoom = TRAINED_SPACING_PX / spacing
-    probability = _run_network(values, zoom, device, progress)
+    probability = np.zeros(values.shape, np.float32)
+    if spacing:
+        probability = _run_network(values, spacing, device, progress)
     if spacing_px is None and (probability > 0.5).mean() < SPARSEST:
-        warnings.warn(NO_LATTICE, stacklevel=2)
-        return np.zeros(values.shape, np.float32)
-    if contrast < 0 and _surer(_run_network(-values, zoom, device, progress), probability):
         warnings.warn(
-            "the columns of this image seem to be dark on a bright ground (as in BF or ABF), but "
-            "bright columns are expected: invert it first, segment(-image)",
+            "no lattice was found in the image, so no column is reported; if you see columns, give "
+            "the distance between neighbours: segment(image, spacing_px=...)",
+            stacklevel=2,
+        )
+        return np.zeros_like(probability)
+    if contrast < 0 and _sureness(probability) < _sureness(
+        _run_network(-values, spacing, device, progress)
+    ):
+        warnings.warn(
+            "the columns seem to be dark on a bright ground (as in BF or ABF), but bright ones are "
+            "expected: invert the image first, segment(-image)",
             stacklevel=2,
         )
     return probability
 
 
 def _usable_spacing(given: float | None, measured: float | None, shape) -> float | None:
-    if given is None and measured is None:
-        _warn(NO_LATTICE)
-        return None
     spacing = measured if given is None else given
+    if spacing is None:
+        return None
     if not 2 <= spacing <= max(shape):
         raise ValueError(
             f"spacing_px={spacing:g} does not fit an image of shape {shape}: give the distance "
             "between neighbouring columns, at least 2 px and at most the image's side"
         )
     if measured is None:
-        _warn(f"no lattice was found in the image; spacing_px={spacing:g} is taken on trust")
+        trust = f"no lattice was found in the image; spacing_px={spacing:g} is taken on trust"
+        warnings.warn(trust, stacklevel=3)
     if spacing < COARSE_PX:
-        _warn(
+        warnings.warn(
             f"neighbouring columns are only {spacing:.1f} px apart: too few pixels to trust each "
-            "column; record the image at a finer pixel size"
+            "column; record the image at a finer pixel size",
+            stacklevel=3,
         )
     return spacing
 
 
-def _warn(message: str) -> None:
-    warnings.warn(message, stacklevel=4)
+def _sureness(probability: np.ndarray) -> float:
+    """How near to certainty a map is where it sees columns; 0 where it sees none."""
+    return np.mean(probability, where=probability > 0.5) if probability.max() > 0.5 else 0.0
 
 
-def _surer(one: np.ndarray, other: np.ndarray) -> bool:
-    """Whether the first map is closer to certainty than the second where it sees columns."""
-    heights = [p[p > 0.5].mean() if (p > 0.5).any() else 0.0 for p in (one, other)]
-    return heights[0] > heights[1]
-
-
-def _run_network(values: np.ndarray, zoom: float, device: str, progress: bool) -> np.ndarray:
-    device = pick_device(device)
+def _run_network(values: np.ndarray, spacing: float, device: str, progress: bool) -> np.ndarray:
+    zoom = TRAINED_SPACING_PX / spacing
     size = [max(2, round(n * zoom / STRIDE_PX)) * STRIDE_PX for n in values.shape]
     ready = torch.from_numpy(normalise(resample(values, size)))
-    probability = _in_tiles(load_network(device), ready, device, progress)
-    return np.clip(resample(probability, values.shape), 0, 1)
+    return np.clip(resample(_in_tiles(ready, pick_device(device), progress), values.shape), 0, 1)
 
 
 def resample(values: np.ndarray, shape) -> np.ndarray:
@@ -173,12 +169,9 @@ def normalise(values: np.ndarray) -> np.ndarray:
 
 
 @torch.inference_mode()
-def _in_tiles(network, image: torch.Tensor, device: str, progress: bool) -> np.ndarray:
-    from tqdm.auto import tqdm
-
-    starts = [range(0, n, TILE_PX) for n in image.shape]
-    tiles = [(row, col) for row in starts[0] for col in starts[1]]
-    probability = np.empty(image.shape, np.float32)
+def _in_tiles(image: torch.Tensor, device: str, progress: bool) -> np.ndarray:
+    network, probability = load_network(device), np.empty(image.shape, np.float32)
+    tiles = list(product(*(range(0, n, TILE_PX) for n in image.shape)))
     hide = not progress or len(tiles) < 9
     for row, col in tqdm(tiles, desc="segment", unit="tile", leave=False, disable=hide):
         top, left = max(0, row - MARGIN_PX), max(0, col - MARGIN_PX)
@@ -193,10 +186,6 @@ def _in_tiles(network, image: torch.Tensor, device: str, progress: bool) -> np.n
 @lru_cache(maxsize=2)
 def load_network(device: str = "cpu") -> UNet:
     """The trained network, ready for use; read once in a process."""
-    from safetensors.torch import load_file
-
-    from helpers.data import fetch
-
     network = UNet()
     network.load_state_dict(load_file(fetch("segmenter.safetensors")))
     return network.eval().to(device, memory_format=torch.channels_last)

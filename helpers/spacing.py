@@ -54,16 +54,15 @@ def find_lattice(values: np.ndarray) -> tuple[float | None, float]:
 
 
 def _lattice_of(values: np.ndarray) -> tuple[float | None, float]:
-    if min(values.shape) < 2 * SMALLEST_CELL_COUNT * SHARPEST_PERIOD_PX:
-        return None, 0.0
-    if values.min() == values.max():
+    too_small = min(values.shape) < 2 * SMALLEST_CELL_COUNT * SHARPEST_PERIOD_PX
+    if too_small or values.min() == values.max():
         return None, 0.0
     window = np.outer(*[np.hanning(n + 2)[1:-1] for n in values.shape]).astype(np.float32)
     spectrum = fft.fft2((values - values.mean()) * window)
     power = np.abs(spectrum) ** 2
     k = np.hypot(*np.meshgrid(*[fft.fftfreq(n) for n in values.shape], indexing="ij"))
     peaks = _reflections(power, k)
-    if peaks is None:
+    if not peaks.any():
         return None, 0.0
     mask = ndimage.binary_dilation(peaks, np.ones((3, 3)))
     lattice = fft.ifft2(spectrum * mask).real / np.maximum(window, 0.1)
@@ -82,8 +81,8 @@ def _damping(power: np.ndarray, k: np.ndarray) -> float:
     return max(0.0, -np.polyfit(k**2, np.log(power), 1)[0])
 
 
-def _reflections(power: np.ndarray, k: np.ndarray) -> np.ndarray | None:
-    """Where a power spectrum (H, W) has lattice reflections; None if there are too few."""
+def _reflections(power: np.ndarray, k: np.ndarray) -> np.ndarray:
+    """Where a power spectrum (H, W) has lattice reflections; nowhere if all are in one line."""
     smooth = ndimage.gaussian_filter(power, 0.7, mode="wrap")
     slowest = SMALLEST_CELL_COUNT / min(power.shape)
     band = (k > slowest) & (k < 1 / SHARPEST_PERIOD_PX)
@@ -92,18 +91,13 @@ def _reflections(power: np.ndarray, k: np.ndarray) -> np.ndarray | None:
         edges.append(max(1.16 * edges[-1], edges[-1] + 3 / min(power.shape)))
     half = np.s_[: power.shape[0] // 2 + 1]  # the other half is its mirror image
     level = ndimage.median(smooth[half], np.digitize(k[half], edges), np.arange(1, len(edges)))
-    middle = np.log((np.array(edges[:-1]) + edges[1:]) / 2)
-    ground = np.exp(
-        np.interp(np.log(np.maximum(k, edges[0])), middle, np.log(np.maximum(level, 1e-30)))
-    )
+    level, middle = np.log(np.maximum(level, 1e-30)), np.log((np.array(edges[:-1]) + edges[1:]) / 2)
+    ground = np.exp(np.interp(np.log(np.maximum(k, edges[0])), middle, level))
     peaks = band & (smooth == ndimage.maximum_filter(smooth, 5, mode="wrap"))
     peaks &= smooth > np.maximum(BRAGG_TO_BACKGROUND * ground, 1e-5 * smooth[band].max())
-    found = np.argwhere(fft.fftshift(peaks)) / power.shape - 0.5
-    if len(found) == 0:
-        return None
-    direction = found / np.linalg.norm(found, axis=1, keepdims=True)
-    across = np.abs(direction[:, 0] * direction[0, 1] - direction[:, 1] * direction[0, 0])
-    return peaks if across.max() > 0.3 else None  # not all along one line
+    direction = np.arctan2(*(np.argwhere(fft.fftshift(peaks)) / power.shape - 0.5).T)
+    across = np.abs(np.sin(direction - direction[:1]))  # 0 along the line of the first one
+    return peaks & (across.max(initial=0) > 0.3)
 
 
 def _first_neighbour(power: np.ndarray) -> float | None:
@@ -113,7 +107,7 @@ def _first_neighbour(power: np.ndarray) -> float | None:
     inside = correlation[1:-1, 1:-1]
     top = np.argwhere(inside == ndimage.maximum_filter(correlation, 3)[1:-1, 1:-1]) + 1
     height = correlation[tuple(top.T)]
-    distance = np.linalg.norm(top + _vertex(correlation, top) - centre, axis=1)
+    distance = np.linalg.norm(top + parabola_vertex(correlation, top) - centre, axis=1)
     others = distance > CLOSEST_PX
     if not others.any():
         return None
@@ -121,7 +115,7 @@ def _first_neighbour(power: np.ndarray) -> float | None:
     return float(distance[strong].min())
 
 
-def _vertex(values: np.ndarray, at: np.ndarray) -> np.ndarray:
+def parabola_vertex(values: np.ndarray, at: np.ndarray) -> np.ndarray:
     """Sub-pixel offsets (N, 2) of maxima inside `values`, by a parabola along each axis."""
     offset = np.zeros(at.shape)
     for axis, step in enumerate(np.eye(2, dtype=int)):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from numbers import Real
+
 import numpy as np
 from scipy import ndimage
 
-from .images import as_image, as_positions
+from .images import as_image, as_positions, border_distance
 
 CHUNK_SAMPLES = 2**20  # samples at a time: float64 copies of them take 8 MB each
 
@@ -59,46 +61,33 @@ def _sample(spline, positions, window_px) -> np.ndarray:
     """
     corner = positions - (window_px - 1) / 2
     whole = np.floor(corner).astype(np.intp)
-    rows, cols = np.moveaxis(_cubic_weights(corner - whole), 1, 0)[..., None, None]  # (m, 4, 1, 1)
+    t = (corner - whole).T[..., None, None]  # (2, m, 1, 1), in [0, 1)
+    inner = [2 / 3 - x**2 + x**3 / 2 for x in (t, 1 - t)]
+    weights = [(1 - t) ** 3 / 6, *inner, t**3 / 6]  # of the coefficients at -1, 0, 1, 2
     side = window_px + 3
     patches = np.lib.stride_tricks.sliding_window_view(spline, (side, side))
     patches = patches[whole[:, 0] + 1, whole[:, 1] + 1]  # (m, w + 3, w + 3)
-    lines = sum(rows[:, k] * patches[:, k : k + window_px] for k in range(4))
-    return sum(cols[:, k] * lines[:, :, k : k + window_px] for k in range(4))
-
-
-def _cubic_weights(fraction) -> np.ndarray:
-    """Weights (…, 4) of the coefficients at -1, 0, 1, 2 for a sample at `fraction` in [0, 1)."""
-    t, u = fraction, 1 - fraction
-    inner = [2 / 3 - x**2 + x**3 / 2 for x in (t, u)]
-    return np.stack([u**3 / 6, *inner, t**3 / 6], axis=-1)
+    lines = sum(w[0] * patches[:, k : k + window_px] for k, w in enumerate(weights))
+    return sum(w[1] * lines[:, :, k : k + window_px] for k, w in enumerate(weights))
 
 
 def as_window(window_px) -> int:
     """Return `window_px` as an int, or raise a ValueError that says what a window is."""
-    is_number = isinstance(window_px, (int, float, np.integer, np.floating))
-    if not is_number or isinstance(window_px, bool) or window_px != np.floor(window_px):
-        raise ValueError(f"window_px={window_px!r}, but a whole number of pixels is needed")
-    if window_px < 2:
-        raise ValueError(f"window_px={window_px}, but at least 2 pixels are needed")
+    is_number = isinstance(window_px, Real) and not isinstance(window_px, bool)
+    if not (is_number and window_px >= 2 and window_px % 1 == 0):
+        raise ValueError(f"window_px={window_px!r}, but a whole number of at least 2 is needed")
     return int(window_px)
 
 
 def inside_image(shape: tuple[int, int], positions: np.ndarray, window_px: int) -> np.ndarray:
     """Ascending indices of the positions whose window lies inside an image of this shape."""
-    reach = (window_px - 1) / 2
-    low, high = positions - reach, positions + reach
-    with np.errstate(invalid="ignore"):
-        inside = (low >= 0) & (high <= np.array(shape) - 1)
-    return np.flatnonzero(inside.all(axis=1))
+    return np.flatnonzero(border_distance(positions, shape) >= (window_px - 1) / 2)
 
 
 def _nothing_kept(shape, positions, window_px) -> str:
     """What went wrong, with the largest window that keeps half of the columns."""
     rule = f"window_px={window_px} leaves none of {len(positions)} columns inside the image"
-    finite = positions[np.isfinite(positions).all(axis=1)]
-    margin = np.minimum(finite, np.array(shape) - 1 - finite).min(axis=1)
-    largest = int(2 * np.median(margin) + 1)
+    largest = int(2 * np.nanmedian(border_distance(positions, shape)) + 1)
     if largest < 2:
         return f"{rule} of {shape} pixels: check that positions are [row, column] in its pixels"
     return f"{rule}; use {min(largest, window_px - 1)} or less, or crop less"

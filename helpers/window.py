@@ -23,18 +23,10 @@ SAMPLE = 500  # sub-images a size: enough for means within a few per cent
 # A mixed second difference in either direction: blind to what is smooth over three pixels.
 ROUGHNESS = np.outer([1, -2, 1], [1, -2, 1]) / 6
 
+NUMBERS = ("window_nm", "share_kept", "neighbours", "overlap", "angle_error_deg", "score")
 ROW = np.dtype(
-    [
-        ("window_px", int),
-        ("window_nm", float),
-        ("kept", int),
-        ("share_kept", float),
-        ("neighbours", float),
-        ("overlap", float),
-        ("order_share", float, (LARGEST_ORDER + 1,)),
-        ("angle_error_deg", float),
-        ("score", float),
-    ]
+    [("window_px", int), ("kept", int), ("order_share", float, (LARGEST_ORDER + 1,))]
+    + [(name, float) for name in NUMBERS]
 )
 
 
@@ -95,16 +87,21 @@ def window_report(image, positions, sizes_px=None) -> WindowReport:
     """
     values, places = as_image(image), as_positions(positions)
     places = places[np.isfinite(places).all(axis=1)]
-    apart = _nearest_distances(places)
-    sizes = _usual_sizes(values.shape, apart) if sizes_px is None else _as_sizes(sizes_px)
+    spacing = cKDTree(places).query(places, k=2)[0][:, 1]  # infinite for a single column
+    sizes = _as_sizes(sizes_px, np.median(spacing), values.shape)
     noise = float(np.mean(ndimage.convolve(values, ROUGHNESS) ** 2))
     table = np.zeros(len(sizes), ROW)
     table["window_px"] = sizes
     table["window_nm"] = table["window_px"] * (pixel_size_nm(image) or np.nan)
     for row in table:
-        _count(row, values.shape, places, apart)
-        if row["kept"]:
-            _judge(row, values, places, noise)
+        kept = inside_image(values.shape, places, row["window_px"])
+        row["kept"], row["share_kept"] = len(kept), len(kept) / len(places)
+        if len(kept):
+            _count(row, places, kept, spacing[kept])
+            _judge(row, values, places[kept], noise)
+        else:
+            for unknown in ("neighbours", "overlap", "order_share", "angle_error_deg"):
+                row[unknown] = np.nan
     if not table["kept"].any():
         raise ValueError(
             f"sizes_px={sizes} leave none of {len(places)} columns inside the image of "
@@ -114,20 +111,12 @@ def window_report(image, positions, sizes_px=None) -> WindowReport:
     return WindowReport(table, int(table["window_px"][best]), _reason(table, best))
 
 
-def _nearest_distances(positions) -> np.ndarray:
-    """Distance (N,) to the nearest neighbour; infinite for a single column."""
-    return cKDTree(positions).query(positions, k=2)[0][:, 1]
-
-
-def _usual_sizes(shape, distances) -> list[int]:
-    spacing = np.median(distances)
-    if not np.isfinite(spacing):
+def _as_sizes(sizes_px, spacing, shape) -> list[int]:
+    if sizes_px is None and np.isfinite(spacing):
+        usual = np.rint(np.array(DEFAULT_OVER_SPACING) * spacing).astype(int)
+        sizes_px = np.clip(usual, SMALLEST_PX, min(shape))
+    elif sizes_px is None:
         raise ValueError("one column has no neighbours to measure by: give sizes_px=[...]")
-    sizes = np.rint(np.array(DEFAULT_OVER_SPACING) * spacing).astype(int)
-    return sorted({int(np.clip(size, SMALLEST_PX, min(shape))) for size in sizes})
-
-
-def _as_sizes(sizes_px) -> list[int]:
     sizes = sorted({as_window(size) for size in np.ravel(sizes_px).tolist()})
     if not sizes or sizes[0] < SMALLEST_PX:
         raise ValueError(
@@ -136,37 +125,29 @@ def _as_sizes(sizes_px) -> list[int]:
     return sizes
 
 
-def _count(row, shape, positions, distances) -> None:
+def _count(row, positions, kept, spacing) -> None:
     """Fill in what needs the positions only."""
-    size = int(row["window_px"])
-    kept = inside_image(shape, positions, size)
-    tree = cKDTree(positions)
-    inside = tree.query_ball_point(positions[kept], size / 2, return_length=True)
-    apart = np.minimum(distances[kept] / size, 1)  # in diameters of the disk
-    row["kept"], row["share_kept"] = len(kept), len(kept) / len(positions)
-    row["neighbours"] = np.mean(inside - 1) if len(kept) else np.nan
+    size = row["window_px"]
+    inside = cKDTree(positions).query_ball_point(positions[kept], size / 2, return_length=True)
+    row["neighbours"] = np.mean(inside - 1)
+    apart = np.minimum(spacing / size, 1)  # in diameters of the disk
     lens = np.arccos(apart) - apart * np.sqrt(1 - apart**2)  # where two disks overlap
-    row["overlap"] = np.mean(2 / np.pi * lens) if len(kept) else np.nan
-    row["order_share"], row["angle_error_deg"] = np.nan, np.nan
+    row["overlap"] = np.mean(2 / np.pi * lens)
 
 
 def _judge(row, values, positions, noise) -> None:
     """Fill in what the sub-images tell: angular orders, angle error and score."""
-    size = int(row["window_px"])
-    kept = inside_image(values.shape, positions, size)
-    some = kept[np.linspace(0, len(kept) - 1, min(len(kept), SAMPLE)).astype(int)]
-    basis = DiskHarmonics.build(size)
-    coefficients = basis.project(cut_subimages(values, positions[some], size)[0])
-    noise = max(noise, _unlikeness(coefficients))
+    some = np.linspace(0, len(positions) - 1, min(len(positions), SAMPLE)).astype(int)
+    basis = DiskHarmonics.build(row["window_px"])
+    coefficients = basis.project(cut_subimages(values, positions[some], row["window_px"])[0])
+    noise = max(noise, _unlikeness(coefficients), 1e-30)
     numbers = np.bincount(basis.order)
     numbers[0] -= 1  # the constant is no part of the power
     power = angular_power(coefficients, basis) - noise * numbers  # (M, m_max + 1)
     share = np.maximum(power.mean(axis=0), 0)
-    orders = np.arange(len(share))
-    seen = min(LARGEST_ORDER + 1, len(share))
-    row["order_share"] = 0
-    row["order_share"][:seen] = share[:seen] / max(share.sum(), 1e-30)
-    information = np.maximum(power @ orders**2 / max(noise, 1e-30), 1e-12)  # (M,)
+    share = share / max(share.sum(), 1e-30)
+    row["order_share"] = np.pad(share, (0, LARGEST_ORDER))[: LARGEST_ORDER + 1]
+    information = np.maximum(power @ np.arange(len(share)) ** 2 / noise, 1e-12)  # (M,)
     error_deg = np.minimum(np.rad2deg(1 / np.sqrt(information)), NOTHING_KNOWN_DEG)
     row["angle_error_deg"] = np.median(error_deg)
     right = special.erf(RIGHT_WITHIN_DEG / (np.sqrt(2) * error_deg)).mean()
@@ -191,26 +172,21 @@ def _recommended(table) -> int:
     Windows that show the column alone do not count, unless there is nothing else: an angle read
     from them would be that of the probe.
     """
-    score = table["score"] * (table["kept"] > 0)
     sees = table["neighbours"] >= FEWEST_NEIGHBOURS
-    score = np.where(sees, score, -1) if sees.any() else score
+    score = np.where(sees | ~sees.any(), table["score"], -1)
     return int(np.flatnonzero(score >= score.max() - EQUAL_SCORE)[0])
 
 
 def _reason(table, best) -> str:
     row = table[best]
-    size = f"{row['window_px']} px"
-    if np.isfinite(row["window_nm"]):
-        size += f" ({row['window_nm']:.2f} nm)"
+    nm = f" ({row['window_nm']:.2f} nm)" if np.isfinite(row["window_nm"]) else ""
     text = (
-        f"{size}: the disk holds {row['neighbours']:.0f} neighbours, the angle is expected within "
-        f"{row['angle_error_deg']:.2g}°, and {row['share_kept']:.0%} of the columns keep a whole "
-        "window"
+        f"{row['window_px']} px{nm}: the disk holds {row['neighbours']:.0f} neighbours, the angle "
+        f"is expected within {row['angle_error_deg']:.2g}°, and {row['share_kept']:.0%} of the "
+        "columns keep a whole window"
     )
-    if best > 0:
-        below = table[best - 1]
+    for below in table[:best][-1:]:
         text += f"; {below['window_px']} px would see less (angle {below['angle_error_deg']:.2g}°)"
-    if best + 1 < len(table):
-        above = table[best + 1]
+    for above in table[best + 1 :][:1]:
         text += f"; {above['window_px']} px would keep {above['share_kept']:.0%} of the columns"
     return text + "."
