@@ -1,12 +1,15 @@
-"""Offset and gain: what lets a model trained on one image read another of another dose."""
+"""What lets a model that was trained on one image read another: offset, gain and pixel size."""
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 
 from .harmonics import DiskHarmonics, disk_mask
+
+PIXEL_SIZE_TOLERANCE = 0.03
 
 
 @dataclass(frozen=True)
@@ -46,3 +49,16 @@ class Contrast:
 def brightness_unit(basis: DiskHarmonics) -> float:
     """First coefficient of an image that is 1 everywhere; all others are zero."""
     return float(np.sqrt(disk_mask(basis.window_px).sum()))
+
+
+def warn_of_other_pixel_size(trained_nm: float | None, given_nm: float | None) -> None:
+    """Warn when an image is sampled otherwise than the one that a model was trained on."""
+    if trained_nm is None or given_nm is None:
+        return
+    change = given_nm / trained_nm - 1
+    if abs(change) > PIXEL_SIZE_TOLERANCE:
+        warnings.warn(
+            f"the model was trained at {trained_nm:g} nm a pixel, this stack has {given_nm:g} nm "
+            f"({change:+.0%}): resample the image to the model's size",
+            stacklevel=3,
+        )

@@ -44,6 +44,23 @@ class AngleSeries:
         sine = (c_sin * g_cos - c_cos * g_sin) @ self.shares
         return torch.cat([constant, cosine, sine], dim=-1)
 
+    def log_likelihood(
+        self, c: torch.Tensor, g: torch.Tensor, log_sigma: torch.Tensor
+    ) -> torch.Tensor:
+        """log p(c|z) up to a constant, (B,), the angle marginalised over the whole circle."""
+        variance = (2 * log_sigma).exp()
+        overlap = self.of(c, g) @ self.waves  # (B, A)
+        over_angles = torch.logsumexp(overlap / variance, dim=-1) - np.log(N_ANGLES)
+        norms = ((c**2).sum(-1) + (g**2).sum(-1)) / (2 * variance)
+        return over_angles - norms - c.shape[-1] * log_sigma
+
+    def rotate(self, c: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
+        """Each motif (B, K) turned by its angle (B,), as `DiskHarmonics.rotate` does."""
+        still, cosine, sine = self.split(c)
+        phase = angle[:, None] * self.orders @ self.shares.T  # (B, P)
+        cos, sin = phase.cos(), phase.sin()
+        return torch.cat([still, cosine * cos - sine * sin, cosine * sin + sine * cos], dim=-1)
+
     def best_angle(self, series: torch.Tensor) -> torch.Tensor:
         """The angle (B,) at the top of each series: the best of the grid, refined."""
         return self._refine(series, self.grid[(series @ self.waves).argmax(-1)])

@@ -16,6 +16,7 @@ What differs: no network draws pixels, and the angle is marginalised, not encode
 from __future__ import annotations
 
 import warnings
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +24,11 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
-from .contrast import Contrast
+from .contrast import Contrast, warn_of_other_pixel_size
 from .device import one_thread, pick_device
 from .harmonics import DiskHarmonics
-from .posterior import N_ANGLES, AngleSeries, Encoding, posterior_sd, wrap
+from .model_file import read_model, refusing_damaged, write_model
+from .posterior import AngleSeries, Encoding, posterior_sd, wrap
 from .schedule import LEARNING_RATE, Schedule
 
 BATCH = 128
@@ -34,7 +36,6 @@ SIGMA_PACE = 5  # one number falls by a factor of ten: it may move faster than t
 N_TURNS = 16  # inputs are encoded at this many turns and averaged, so that z does not see the turn
 MIN_SUBIMAGES = 16
 ENOUGH_SUBIMAGES = 200
-PIXEL_SIZE_TOLERANCE = 0.03
 
 
 class Motifs(nn.Module):
@@ -193,11 +194,13 @@ class RVAE:
         totals = torch.zeros(3, device=c.device)
         for batch in torch.randperm(len(c), generator=chance, device=c.device).split(BATCH):
             angle = torch.rand(len(batch), generator=chance, device=c.device) * 2 * torch.pi
-            turned = self._rotate(c[batch], angle)
+            turned = self._series.rotate(c[batch], angle)
             mean, log_variance = self._motifs.encode(turned)
             noise = torch.randn(mean.shape, generator=chance, device=c.device)
             z = mean + (log_variance / 2).exp() * noise
-            misfit = -self._log_likelihood(turned, self._motifs.decoder(z)).mean()
+            misfit = -self._series.log_likelihood(
+                turned, self._motifs.decoder(z), self._motifs.log_sigma
+            ).mean()
             kl = (mean**2 + log_variance.exp() - 1 - log_variance).sum(-1).mean() / 2
             loss = misfit + beta * kl
             optimiser.zero_grad()
@@ -207,20 +210,6 @@ class RVAE:
         loss, misfit, kl = totals.tolist()
         sigma = self._motifs.log_sigma.exp().item()
         return {"loss": loss, "misfit": misfit, "kl": kl, "beta": beta, "sigma": sigma}
-
-    def _log_likelihood(self, c: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
-        """log p(c|z), (B,), the angle marginalised over the whole circle."""
-        variance = (2 * self._motifs.log_sigma).exp()
-        overlap = self._series.of(c, g) @ self._series.waves  # (B, A)
-        over_angles = torch.logsumexp(overlap / variance, dim=-1) - np.log(N_ANGLES)
-        norms = ((c**2).sum(-1) + (g**2).sum(-1)) / (2 * variance)
-        return over_angles - norms - c.shape[-1] * self._motifs.log_sigma
-
-    def _rotate(self, c: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
-        still, cosine, sine = self.basis.split(c)
-        phase = angle[:, None] * self._series.orders @ self._series.shares.T  # (B, P)
-        cos, sin = phase.cos(), phase.sin()
-        return torch.cat([still, cosine * cos - sine * sin, cosine * sin + sine * cos], dim=-1)
 
     # ------------------------------------------------------- after the training
 
@@ -234,7 +223,7 @@ class RVAE:
         reference = g[(g - g.mean(0)).norm(dim=-1).argmin()]
         for _ in range(5):  # the mean of all decoded motifs, each turned onto the last mean
             turn = self._series.nearest_angle(self._series.of(g, reference.expand_as(g)))
-            reference = self._rotate(g, -turn).mean(0)
+            reference = self._series.rotate(g, -turn).mean(0)
         self._reference = reference
 
     def _choose_axes(self, z: torch.Tensor) -> None:
@@ -259,7 +248,7 @@ class RVAE:
         """Mean and standard deviation of z, (B, d), averaged over turns of the input."""
         means, squares = 0.0, 0.0
         for turn in torch.arange(N_TURNS, device=c.device) * (2 * torch.pi / N_TURNS):
-            mean, log_variance = self._motifs.encode(self._rotate(c, turn.expand(len(c))))
+            mean, log_variance = self._motifs.encode(self._series.rotate(c, turn.expand(len(c))))
             means = means + mean / N_TURNS
             squares = squares + (mean**2 + log_variance.exp()) / N_TURNS
         return means, (squares - means**2).clamp_min(0).sqrt()
@@ -298,7 +287,7 @@ class RVAE:
         self._require_training()
         if normalization not in ("stack", "model"):
             raise ValueError(f'normalization={normalization!r}, but "stack" or "model" is needed')
-        self._compare_pixel_size(pixel_size_nm)
+        warn_of_other_pixel_size(self.pixel_size_nm, pixel_size_nm)
         c = self.basis.project(stack)
         contrast = self._contrast
         if normalization == "stack":
@@ -320,7 +309,7 @@ class RVAE:
         latent_sd = (z_sd**2 @ (self._motifs.axes**2).T).sqrt()
         series = self._series.of(c, g)
         turn = self._series.best_angle(series)
-        misfit = (c - self._rotate(g, turn)).square().mean(-1)
+        misfit = (c - self._series.rotate(g, turn)).square().mean(-1)
         sigma = self._motifs.log_sigma.exp()
         gauge = self._gauge(g)
         angle = wrap(turn + gauge)
@@ -342,23 +331,12 @@ class RVAE:
             )
         g = self._motifs.decoder(torch.as_tensor(latent, device=self.device) @ self._motifs.axes)
         angle = torch.as_tensor(np.broadcast_to(angle, len(g)).astype(np.float32).copy())
-        g = self._rotate(g, angle.to(self.device) - self._gauge(g))
+        g = self._series.rotate(g, angle.to(self.device) - self._gauge(g))
         motifs = self.basis.synthesise(g.cpu().numpy())
         return motifs * np.float32(self._contrast.gain) + np.float32(self._contrast.offset)
 
     def _prepare(self, c: np.ndarray, contrast: Contrast) -> torch.Tensor:
         return torch.as_tensor(contrast.remove(c, self.basis), device=self.device)
-
-    def _compare_pixel_size(self, pixel_size_nm: float | None) -> None:
-        if pixel_size_nm is None or self.pixel_size_nm is None:
-            return
-        change = pixel_size_nm / self.pixel_size_nm - 1
-        if abs(change) > PIXEL_SIZE_TOLERANCE:
-            warnings.warn(
-                f"the model was trained at {self.pixel_size_nm:g} nm a pixel, this stack has "
-                f"{pixel_size_nm:g} nm ({change:+.0%}): resample the image to the model's size",
-                stacklevel=3,
-            )
 
     def _require_training(self) -> None:
         if self._contrast is None:
@@ -368,10 +346,19 @@ class RVAE:
 
     def save(self, path: str | Path) -> Path:
         """Write the model to a safetensors file; see `helpers.model_file`."""
-        from .model_file import save_model
-
         self._require_training()
-        return save_model(self, path)
+        settings = {
+            "window_px": self.basis.window_px,
+            "band_limit": self.basis.band_limit,
+            "latent_dim": self.latent_dim,
+            "seed": self.seed,
+            "beta": self.beta,
+            "pixel_size_nm": self.pixel_size_nm,
+            "contrast": asdict(self._contrast),
+            "history": self.history,
+        }
+        weights = self._motifs.state_dict() | {"reference": self._reference}
+        return write_model(path, weights, settings)
 
     @classmethod
     def load(cls, path: str | Path, *, device: str = "auto") -> RVAE:
@@ -382,6 +369,13 @@ class RVAE:
         FileNotFoundError, ValueError
             If there is no such file, or it is not a whole model of this package.
         """
-        from .model_file import load_model
-
-        return load_model(path, device=device)
+        path, device = Path(path), pick_device(device)
+        weights, settings = read_model(path)
+        with refusing_damaged(path):
+            chosen = {name: settings[name] for name in ("latent_dim", "seed", "beta", "band_limit")}
+            model = cls(settings["window_px"], device=device, **chosen)
+            model._reference = weights.pop("reference").to(device)
+            model._motifs.load_state_dict(weights)
+            model._contrast = Contrast(**settings["contrast"])
+            model.pixel_size_nm, model.history = settings["pixel_size_nm"], settings["history"]
+        return model

@@ -130,11 +130,11 @@ def test_marginal_likelihood_agrees_with_a_grid_twenty_times_finer(two_kinds):
     with torch.no_grad():
         z, _ = model._encode_invariantly(c)
         g = model._motifs.decoder(z)
-        found = model._log_likelihood(c, g)
+        found = model._series.log_likelihood(c, g, model._motifs.log_sigma)
         angles = torch.arange(7200) * 2 * torch.pi / 7200
         sigma = model._motifs.log_sigma.exp()
         squared = torch.stack(
-            [(c - model._rotate(g, a.expand(50))).square().sum(-1) for a in angles]
+            [(c - model._series.rotate(g, a.expand(50))).square().sum(-1) for a in angles]
         )
         fine = torch.logsumexp(-squared / (2 * sigma**2), 0) - np.log(7200)
         fine = fine - c.shape[1] * sigma.log()
