@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from tqdm.auto import tqdm
 
 from .contrast import Contrast, warn_of_other_pixel_size
 from .device import one_thread, pick_device
+from .gauge import choose_axes, reference_motif
 from .harmonics import DiskHarmonics
 from .model_file import read_model, refusing_damaged, write_model
 from .posterior import AngleSeries, Encoding, posterior_sd, wrap
@@ -55,13 +57,9 @@ class Motifs(nn.Module):
 
 
 def _three_layers(n_in: int, hidden: int, n_out: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Linear(n_in, hidden),
-        nn.SiLU(),
-        nn.Linear(hidden, hidden),
-        nn.SiLU(),
-        nn.Linear(hidden, n_out),
-    )
+    widths = (n_in, hidden, hidden, n_out)
+    first, second, third = (nn.Linear(a, b) for a, b in pairwise(widths))
+    return nn.Sequential(first, nn.SiLU(), second, nn.SiLU(), third)
 
 
 class RVAE:
@@ -216,33 +214,9 @@ class RVAE:
     @torch.no_grad()
     def _settle(self, c: torch.Tensor) -> None:
         """Choose the axes of the latents, and fix the zero of the angle."""
-        sample = c[:: max(1, len(c) // 4000)]
-        z = self._encode_invariantly(sample)[0]
-        self._choose_axes(z)
-        g = self._motifs.decoder(z)
-        reference = g[(g - g.mean(0)).norm(dim=-1).argmin()]
-        for _ in range(5):  # the mean of all decoded motifs, each turned onto the last mean
-            turn = self._series.nearest_angle(self._series.of(g, reference.expand_as(g)))
-            reference = self._series.rotate(g, -turn).mean(0)
-        self._reference = reference
-
-    def _choose_axes(self, z: torch.Tensor) -> None:
-        """Turn the axes of z, which the prior leaves free, by a rule; sort them, choose signs.
-
-        One axis follows the brightness as far as a straight line can; the others, at right angles
-        to it, do not. They are sorted by the variance of the decoded motif along each, and + is
-        the brighter end.
-        """
-        middle, spread = z.mean(0), z - z.mean(0)
-        motif = self._motifs.decoder(z)
-        together = spread.T @ (motif - motif.mean(0)) / len(z)  # (d, K)
-        bright = together[:, :1] / together[:, :1].norm().clamp_min(1e-12)
-        others = torch.linalg.svd(together - bright @ (bright.T @ together))[0]
-        axes = torch.linalg.qr(torch.cat([bright, others], dim=1))[0].T  # (d, d), one a row
-        alone = [self._motifs.decoder(middle + (spread @ a)[:, None] * a) for a in axes]
-        order = torch.stack([g.var(dim=0).sum() for g in alone]).argsort(descending=True)
-        slopes = torch.stack([((spread @ axes[j]) * alone[j][:, 0]).mean() for j in order])
-        self._motifs.axes.copy_(axes[order] * torch.where(slopes < 0, -1.0, 1.0)[:, None])
+        z = self._encode_invariantly(c[:: max(1, len(c) // 4000)])[0]
+        self._motifs.axes.copy_(choose_axes(self._motifs.decoder, z))
+        self._reference = reference_motif(self._series, self._motifs.decoder(z))
 
     def _encode_invariantly(self, c: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and standard deviation of z, (B, d), averaged over turns of the input."""

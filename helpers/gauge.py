@@ -1,0 +1,39 @@
+"""What training leaves free, fixed by a rule: the axes of the latents and the zero of the angle.
+
+Any rotation of the latent space, and any turn of all motifs, explains the data as well. These
+choices are conventions, not physics.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from .posterior import AngleSeries
+
+
+def choose_axes(decoder: torch.nn.Module, z: torch.Tensor) -> torch.Tensor:
+    """Orthonormal directions (d, d) of latents z (M, d), one a row, in the order reported.
+
+    One axis follows the brightness as far as a straight line can; the others, at right angles to
+    it, do not. They are sorted by the variance of the decoded motif along each, and + is the
+    brighter end.
+    """
+    middle, spread = z.mean(0), z - z.mean(0)
+    motif = decoder(z)
+    together = spread.T @ (motif - motif.mean(0)) / len(z)  # (d, K)
+    bright = together[:, :1] / together[:, :1].norm().clamp_min(1e-12)
+    others = torch.linalg.svd(together - bright @ (bright.T @ together))[0]
+    axes = torch.linalg.qr(torch.cat([bright, others], dim=1))[0].T
+    alone = [decoder(middle + (spread @ axis)[:, None] * axis) for axis in axes]
+    order = torch.stack([g.var(dim=0).sum() for g in alone]).argsort(descending=True)
+    slopes = torch.stack([((spread @ axes[j]) * alone[j][:, 0]).mean() for j in order])
+    return axes[order] * torch.where(slopes < 0, -1.0, 1.0)[:, None]
+
+
+def reference_motif(series: AngleSeries, g: torch.Tensor) -> torch.Tensor:
+    """The motif (K,) whose angle is zero: the mean of all motifs g (M, K), turned alike."""
+    reference = g[(g - g.mean(0)).norm(dim=-1).argmin()]
+    for _ in range(5):  # each motif turned onto the last mean
+        turn = series.nearest_angle(series.of(g, reference.expand_as(g)))
+        reference = series.rotate(g, -turn).mean(0)
+    return reference
