@@ -27,29 +27,27 @@ WINDOW_PX = 40
 SEED = 0
 
 
-def make_columns(path: Path) -> Columns:
-    """Locate the columns of the aligned mean and save them as a table."""
-    mean, _ = align_stack(load_image(fetch("sr3fe2o7_stack.hspy")), progress=False)
-    columns = locate_columns(mean, segment(mean))
-    columns.save(path)
-    return columns
+def make_columns(mean) -> Columns:
+    """Locate the columns of the aligned mean."""
+    return locate_columns(mean, segment(mean))
 
 
-def make_model(path: Path, columns: Columns) -> RVAE:
-    """Train at 40 px on the mean image and save the model."""
-    mean, _ = align_stack(load_image(fetch("sr3fe2o7_stack.hspy")), progress=False)
+def make_model(mean, columns: Columns) -> RVAE:
+    """Train at 40 px on the aligned mean."""
     stack, _ = cut_subimages(mean, columns.positions, WINDOW_PX)
     model = RVAE(WINDOW_PX, seed=SEED)
-    model.fit(stack, pixel_size_nm=pixel_size_nm(mean), progress=False).save(path)
-    return model
+    return model.fit(stack, pixel_size_nm=pixel_size_nm(mean), progress=False)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, default=Path(__file__).resolve().parent)
     folder = parser.parse_args().folder
-    columns = make_columns(folder / "sr3fe2o7_columns.csv")
-    model = make_model(folder / "sr3fe2o7_rvae_40px.safetensors", columns)
+    mean, _ = align_stack(load_image(fetch("sr3fe2o7_stack.hspy")), progress=False)
+    columns = make_columns(mean)
+    columns.save(folder / "sr3fe2o7_columns.csv")
+    model = make_model(mean, columns)
+    model.save(folder / "sr3fe2o7_rvae_40px.safetensors")
     print(f"{len(columns)} columns; {model}")
 
 

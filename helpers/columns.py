@@ -120,7 +120,7 @@ def locate_columns(image, probability: np.ndarray | None = None) -> Columns:
     """
     values = as_image(image)
     if probability is None:
-        from helpers.segmentation import segment  # brings torch
+        from .segmentation import segment  # brings torch
 
         probability = segment(image)
     probability = _as_probability(probability, values.shape)

@@ -121,7 +121,7 @@ class RVAE:
             return Motifs(len(self.basis), self.latent_dim).to(self.device)
 
     def __repr__(self) -> str:
-        state = "untrained" if self._contrast is None else f"trained, {len(self.history)} epochs"
+        state = "untrained" if self._reference is None else f"trained, {len(self.history)} epochs"
         size = f"window_px={self.basis.window_px}, latent_dim={self.latent_dim}"
         return f"RVAE({size}, {len(self.basis)} harmonics, {state})"
 
@@ -161,7 +161,7 @@ class RVAE:
             )
         self._contrast = Contrast.of(c, self.basis)
         self.pixel_size_nm = pixel_size_nm
-        self._motifs = self._untrained()  # a second fit starts anew
+        self._motifs, self._reference = self._untrained(), None  # a second fit starts anew
         with one_thread():
             self._train(self._prepare(c, self._contrast), epochs, progress)
         return self
@@ -313,7 +313,7 @@ class RVAE:
         return torch.as_tensor(contrast.remove(c, self.basis), device=self.device)
 
     def _require_training(self) -> None:
-        if self._contrast is None:
+        if self._reference is None:
             raise RuntimeError("this model is not trained yet: call fit(stack) first")
 
     # ------------------------------------------------------------------ keeping

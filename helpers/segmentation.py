@@ -79,8 +79,8 @@ def segment(
         Bright columns on a darker ground (ADF). Gain and offset do not matter.
     spacing_px : float, optional
         Distance between nearest columns in pixels, of any kind; measured when not given.
-    device : str
-        "auto" takes a GPU when there is one, else the CPU; or a name that torch knows.
+    device : {"auto", "cpu", "cuda"}
+        "auto" takes a GPU when there is one, else the CPU.
     progress : bool
         Show a bar over the tiles of a large image.
 

@@ -166,6 +166,20 @@ def test_a_second_fit_starts_anew():
     assert model.fit(stack, epochs=3, progress=False).history == once
 
 
+def test_an_interrupted_training_leaves_no_trained_model(monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    stack, _ = turned_stack(60)
+    model = RVAE(WINDOW).fit(stack, epochs=1, progress=False)
+    monkeypatch.setattr(RVAE, "_one_pass", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(stack, epochs=1, progress=False)
+    assert "untrained" in repr(model)
+    with pytest.raises(RuntimeError, match="fit"):
+        model.encode(stack)
+
+
 def test_training_leaves_the_global_random_state_alone():
     stack, _ = turned_stack(50)
     torch.manual_seed(1)
