@@ -5,13 +5,15 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
 BIN := .venv/bin
 TORCH := $(shell grep '^torch==' constraints.txt)
+# The programs of others with which the rVAE is compared. AtomAI needs six and does not say so; torchvision fits TORCH.
+PEERS := torchvision==0.28.0 atomai==0.8.1 pyroved==0.3.0 pyro-ppl==1.9.2 six
 SOURCES := $(shell find book helpers data -type f -not -path '*/__pycache__/*' -not -path '*/.ipynb_checkpoints/*')
 
 ifneq ($(wildcard ../shared/data/.),)
 export RVAE_STEM_DATA ?= $(abspath ../shared/data)
 endif
 
-.PHONY: book test lab costs clean
+.PHONY: book test lab costs bench bench-peers clean
 
 book: .venv/.installed
 	$(BIN)/python book/build.py
@@ -27,6 +29,13 @@ lab: .venv/.installed
 costs: _build/.built
 	$(BIN)/python book/build.py --readme
 
+# Autoencoders side by side on simulated images, into book/benchmark.md: those of this book, or with those of others.
+bench: .venv/.installed
+	$(BIN)/python tests/benchmarks/rvae.py --only ours coordinate
+
+bench-peers: .venv/.installed .venv-peers/.installed
+	$(BIN)/python tests/benchmarks/rvae.py
+
 clean:
 	rm -rf _build
 
@@ -39,4 +48,11 @@ _build/.built: $(SOURCES) _config.yml | .venv/.installed
 	$(PYTHON) -m venv .venv
 	-$(BIN)/python -m pip install --quiet --no-deps --retries 0 --timeout 20 --index-url $(TORCH_INDEX) $(TORCH)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[book,test,lab]'
+	@touch $@
+
+.venv-peers/.installed: constraints.txt
+	$(PYTHON) -m venv .venv-peers
+	-.venv-peers/bin/python -m pip install --quiet --no-deps --retries 0 --timeout 20 --index-url $(TORCH_INDEX) \
+	  $(TORCH) $(filter torchvision==%,$(PEERS))
+	.venv-peers/bin/python -m pip install --quiet --constraint constraints.txt $(TORCH) $(PEERS)
 	@touch $@

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from .harmonics import DiskHarmonics, angular_power
+from .images import as_positions
 
 LARGEST_ORDER = 12
+LEAST_MOMENT = 0.8  # of the posterior's peaks: below it other angles explain the data as well
 
 
 def fold_angles(angle: np.ndarray, order: int) -> np.ndarray:
@@ -99,6 +102,63 @@ def rotational_order(motif: np.ndarray, *, tolerance: float = 0.03) -> int:
         if power[orders % n != 0].sum() <= tolerance * turning
     ]
     return max(fits)
+
+
+def posterior_order(encoding, rows=slice(None)) -> int:
+    """Smallest n for which the data tell the angle of sub-images modulo 2 pi / n, and no more.
+
+    Read from the posterior of the angle, turned to its mode and averaged: where n angles explain
+    each sub-image alike, it has n equal peaks, and its circular moments vanish up to the n-th. The
+    order of the *motif* (`rotational_order`) is the same if the noise lets all of it be seen.
+
+    Parameters
+    ----------
+    encoding : Encoding
+    rows : the sub-images of one site type; all by default.
+
+    Returns
+    -------
+    int
+        0 if no order up to 12 fits: the angle is not told at all.
+    """
+    away = (encoding.modes - encoding.angle[:, None])[rows]
+    weight, sd = encoding.mode_probability[rows], encoding.mode_sd[rows]
+    for n in range(1, LARGEST_ORDER + 1):
+        moment = (weight * np.cos(n * away) * np.exp(-((n * sd) ** 2) / 2)).sum(axis=1)
+        if moment.mean() > LEAST_MOMENT:
+            return n
+    return 0
+
+
+def lattice_direction(positions, *, order: int = 4, count: int = 4) -> np.ndarray:
+    """Direction of the bonds of each column to its nearest neighbours, modulo 2 pi / order.
+
+    The phase of the bond-orientational order parameter, the mean of exp(i n phi) over neighbours:
+    a direction measured without the model, against which `align_gauge` can lay the zero of angles.
+
+    Parameters
+    ----------
+    positions : (N, 2) array or Columns
+        Best of one sublattice, [row, column] in pixels.
+    order : int
+        4 on a square net, 6 on a hexagonal one, 2 where rows lie close together.
+    count : int
+        Nearest neighbours used.
+
+    Returns
+    -------
+    (N,) radians in (-pi/order, pi/order], counter-clockwise as displayed.
+    """
+    positions = as_positions(positions)
+    if not 1 <= count < len(positions):
+        raise ValueError(
+            f"count={count}, but it must lie between 1 and {len(positions) - 1}, one less than the "
+            "number of columns"
+        )
+    nearest = cKDTree(positions).query(positions, k=count + 1)[1][:, 1:]
+    row, col = np.moveaxis(positions[nearest] - positions[:, None], -1, 0)
+    bonds = np.exp(1j * order * np.arctan2(-row, col))  # rows run down
+    return fold_angles(np.angle(bonds.mean(axis=1)) / order, order)
 
 
 def symmetry_scores(stack: np.ndarray, orders: tuple[int, ...] = (2, 3, 4, 6)) -> np.ndarray:

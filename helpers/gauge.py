@@ -31,7 +31,12 @@ def choose_axes(decoder: torch.nn.Module, z: torch.Tensor) -> torch.Tensor:
 
 
 def reference_motif(series: AngleSeries, g: torch.Tensor) -> torch.Tensor:
-    """The motif (K,) whose angle is zero: the mean of all motifs g (M, K), turned alike."""
+    """The motif (K,) whose angle is zero: the mean of all motifs g (M, K), turned alike.
+
+    All sub-images were turned to agree with one motif before they were encoded, so that decoded
+    motifs stand nearly alike already. Only a small turn is left to find: of several ways to align
+    two motifs of nearly fourfold symmetry, the one nearest to zero.
+    """
     reference = g[(g - g.mean(0)).norm(dim=-1).argmin()]
     for _ in range(5):  # each motif turned onto the last mean
         turn = series.nearest_angle(series.of(g, reference.expand_as(g)))

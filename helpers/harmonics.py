@@ -17,6 +17,9 @@ import numpy as np
 from scipy import special
 
 RADIANS_PER_PIXEL = 1.25  # default band limit: features down to a period of 5 px
+LIMITS_PER_PIXEL = (0.6, 1.9)  # lowest and highest that the data may ask for
+LEAST_SIGNAL = 0.15  # of the noise: waves below it say little
+LOST_SHARE = 0.003  # of the signal: waves beyond it say little
 
 
 def pixel_offsets(window_px: int) -> np.ndarray:
@@ -42,6 +45,19 @@ def _derivative_zeros(band_limit: float) -> list[tuple[int, float]]:
     return zeros
 
 
+def _sample(zeros: list[tuple[int, float]], window_px: int, shift_px=(0.0, 0.0)) -> np.ndarray:
+    """The functions (K, D) at the pixels of the disk, all moved by [row, column]."""
+    places = np.stack(np.meshgrid(*[pixel_offsets(window_px)] * 2, indexing="ij"))
+    row, col = places[:, disk_mask(window_px)] + np.asarray(shift_px)[:, None]
+    phi = np.arctan2(-row, col)  # rows run down
+    r = np.hypot(row, col) / (window_px / 2)
+    radii, place = np.unique(r.round(9), return_inverse=True)  # each stands at 4 or 8 pixels
+    radial = [(m, special.jv(m, zero * radii)[place]) for m, zero in zeros]
+    cosines = [f * np.cos(m * phi) for m, f in radial if m > 0]
+    sines = [f * np.sin(m * phi) for m, f in radial if m > 0]
+    return np.array([f for m, f in radial if m == 0] + cosines + sines)
+
+
 @dataclass(frozen=True)
 class DiskHarmonics:
     """Disk harmonics sampled on a window of `window_px` pixels.
@@ -61,6 +77,10 @@ class DiskHarmonics:
         The basis at the D pixels of the disk (row-major).
     inverse : (D, K) float32
         Least-squares projection from pixels to coefficients.
+    norms : (K,) float64
+        What the Bessel functions were divided by.
+    frequency : (K,) float64
+        l_mk of each, radians over the disk's radius.
     """
 
     window_px: int
@@ -68,6 +88,8 @@ class DiskHarmonics:
     order: np.ndarray
     functions: np.ndarray
     inverse: np.ndarray
+    norms: np.ndarray
+    frequency: np.ndarray
 
     @classmethod
     def build(cls, window_px: int, band_limit: float | None = None) -> DiskHarmonics:
@@ -88,28 +110,36 @@ class DiskHarmonics:
                 f"band_limit={limit:g}, but {window_px} pixels resolve between 0 and "
                 f"{2.2 * radius:g}: choose a smaller limit or a larger window"
             )
-        offset = pixel_offsets(window_px)
-        mask = disk_mask(window_px)
-        r = np.hypot(offset[:, None], offset[None, :])[mask] / radius
-        phi = np.arctan2(-offset[:, None], offset[None, :])[mask]  # rows run down
         zeros = _derivative_zeros(limit)
-        radii, place = np.unique(r.round(9), return_inverse=True)  # each stands at 4 or 8 pixels
-        still = [special.jv(0, zero * radii)[place] for m, zero in zeros if m == 0]
-        pairs = [(m, special.jv(m, zero * radii)[place]) for m, zero in zeros if m > 0]
-        cosines = [radial * np.cos(m * phi) for m, radial in pairs]
-        sines = [radial * np.sin(m * phi) for m, radial in pairs]
+        functions = _sample(zeros, window_px)
         # One common norm a pair: a norm each would make a turn leak between cos and sin.
-        norm = [np.sqrt((c @ c + s @ s) / 2) for c, s in zip(cosines, sines, strict=True)]
-        norms = np.array([np.linalg.norm(f) for f in still] + norm + norm)
-        functions = np.array(still + cosines + sines) / norms[:, None]
-        turning = [m for m, _ in pairs]
+        squared = (functions**2).sum(axis=1)
+        n_still = sum(m == 0 for m, _ in zeros)
+        cosines, sines = np.split(squared[n_still:], 2)
+        norms = np.sqrt([*squared[:n_still], *np.tile((cosines + sines) / 2, 2)])
+        functions /= norms[:, None]
+        turning = [m for m, _ in zeros if m > 0]
         return cls(
             window_px=window_px,
             band_limit=limit,
-            order=np.array([0] * len(still) + turning + turning),
+            order=np.array([0] * n_still + turning + turning),
             functions=functions.astype(np.float32),
             inverse=np.linalg.solve(functions @ functions.T, functions).T.astype(np.float32),
+            norms=norms,
+            frequency=np.array([zero for _, zero in zeros] + [z for m, z in zeros if m > 0]),
         )
+
+    def shift_slopes(self) -> np.ndarray:
+        """How coefficients change as a motif moves by a pixel along rows and columns, (2, K, K).
+
+        `c @ slopes[0]` is that change for a shift towards larger rows, to first order.
+        """
+        zeros, step = _derivative_zeros(self.band_limit), 0.05
+        slopes = []
+        for shift in ((step, 0.0), (0.0, step)):
+            before, after = (_sample(zeros, self.window_px, np.multiply(shift, s)) for s in (1, -1))
+            slopes.append((after - before) / (2 * step * self.norms[:, None]) @ self.inverse)
+        return np.array(slopes, dtype=np.float32)
 
     def __len__(self) -> int:
         return len(self.order)
@@ -172,6 +202,34 @@ class DiskHarmonics:
         )
         turned = [still, cosine * c - sine * s, cosine * s + sine * c]
         return np.concatenate(turned, axis=-1).astype(np.float32)
+
+
+def data_band_limit(stack: np.ndarray, window_px: int) -> float:
+    """Band limit (radians over the disk's radius) that keeps what stands out of the noise.
+
+    The power per function falls with its radial frequency to a floor, the noise. The limit is
+    where the signal has sunk to a seventh of that floor, or, in images almost without noise, where
+    all but 0.3 % of the signal has been seen.
+
+    Parameters
+    ----------
+    stack : (M, w, w)
+        A thousand of them, evenly spread, are looked at.
+    """
+    radius = window_px / 2
+    basis = DiskHarmonics.build(window_px, LIMITS_PER_PIXEL[1] * radius)
+    some = stack[:: max(1, len(stack) // 1000)] if np.ndim(stack) == 3 else stack
+    power = np.mean(basis.project(some).astype(np.float64) ** 2, axis=0)[1:]  # not the constant
+    step = 0.1 * radius
+    ring = (basis.frequency[1:] / step).astype(int)
+    count = np.maximum(np.bincount(ring), 1)
+    mean = np.bincount(ring, power) / count
+    floor = mean[-2:].min()
+    signal = np.maximum(mean - floor, 0)
+    beyond = np.cumsum((signal * count)[::-1])[::-1]
+    wanted = (signal > LEAST_SIGNAL * floor) & (beyond > LOST_SHARE * beyond[0])
+    limit = (np.flatnonzero(wanted).max(initial=0) + 1) * step
+    return float(np.clip(limit, LIMITS_PER_PIXEL[0] * radius, basis.band_limit))
 
 
 def angular_power(coefficients: np.ndarray, basis: DiskHarmonics) -> np.ndarray:

@@ -1,17 +1,17 @@
-"""The turn of a sub-image as a probability over the whole circle, and what is reported of it."""
+"""The turn of a sub-image as a probability over the whole circle: a short Fourier series."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
 from .harmonics import DiskHarmonics
 
-N_ANGLES = 360  # finer than the posterior is wide; the best one is refined by Newton's method
-N_FINE = 3600  # for error bars: averaged frames know an angle to 0.1 degrees
-NEARLY_BEST = 0.9  # of the highest overlap of two motifs: what counts as another way to align them
+GRID_PER_ORDER = 8  # grid points in one period of the finest wave: no maximum is overlooked
+N_MODES = 8  # maxima of a posterior that are followed: alternatives the data leave open
+NARROW = 0.7  # steps of the grid: a maximum narrower than this is integrated as a Gaussian
+NEARLY_BEST = 0.5  # of the highest overlap of two motifs: what counts as another way to align them
+FAR_BELOW = -1e30  # log probability of a maximum that is not there
 
 
 def wrap(angle: torch.Tensor) -> torch.Tensor:
@@ -23,17 +23,28 @@ class AngleSeries:
     """The overlap of data and turned motif, a Fourier series in the angle.
 
     <c, R_theta g> = S_0 + sum_m A_m cos(m theta) + B_m sin(m theta), kept as (B, 2m + 1).
+
+    Parameters
+    ----------
+    basis : DiskHarmonics
+    device : str
+    degree : int
+        Length of the series, in units of the highest angular order of the basis.
     """
 
-    def __init__(self, basis: DiskHarmonics, device: str = "cpu"):
-        orders = np.arange(1, basis.order.max() + 1)
+    def __init__(self, basis: DiskHarmonics, device: str = "cpu", degree: int = 1):
+        orders = np.arange(1, degree * basis.order.max() + 1)
         shares = basis.pair_order[:, None] == orders
         self.split = basis.split
         self.shares = torch.as_tensor(shares, dtype=torch.float32, device=device)  # (P, m)
         self.orders = torch.as_tensor(orders, dtype=torch.float32, device=device)
-        self.grid = torch.arange(N_ANGLES, device=device) * (2 * torch.pi / N_ANGLES) - torch.pi
+        count = GRID_PER_ORDER * max(16, len(orders))
+        self.step = 2 * torch.pi / count
+        self.grid = torch.arange(count, device=device) * self.step - torch.pi
         phase = self.orders[:, None] * self.grid
         self.waves = torch.cat([torch.ones_like(phase[:1]), phase.cos(), phase.sin()])  # (2m+1, A)
+
+    # ------------------------------------------------------ data and motifs
 
     def of(self, c: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
         """The series (B, 2m + 1) of data c and motifs g, (B, K) each."""
@@ -44,26 +55,87 @@ class AngleSeries:
         sine = (c_sin * g_cos - c_cos * g_sin) @ self.shares
         return torch.cat([constant, cosine, sine], dim=-1)
 
-    def log_likelihood(
-        self, c: torch.Tensor, g: torch.Tensor, log_sigma: torch.Tensor
-    ) -> torch.Tensor:
-        """log p(c|z) up to a constant, (B,), the angle marginalised over the whole circle."""
+    def log_posterior(
+        self, c: torch.Tensor, g: torch.Tensor, log_sigma: torch.Tensor, log_shift=None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """log p(c|g, theta) as a series over theta (B, 2m + 1), and the rest of it (B,)."""
         variance = (2 * log_sigma).exp()
-        overlap = self.of(c, g) @ self.waves  # (B, A)
-        over_angles = torch.logsumexp(overlap / variance, dim=-1) - np.log(N_ANGLES)
         norms = ((c**2).sum(-1) + (g**2).sum(-1)) / (2 * variance)
-        return over_angles - norms - c.shape[-1] * log_sigma
+        return self.of(c, g) / variance, -norms - c.shape[-1] * log_sigma
+
+    def fitted(self, c, g, angle, log_sigma, log_shift=None) -> tuple[torch.Tensor, torch.Tensor]:
+        """The motifs as found in the data (B, K), and their shift (B, 2) [row, column]."""
+        return self.rotate(g, angle), c.new_zeros(len(c), 2)
+
+    def centred(self, c, g, angle, log_sigma, log_shift=None) -> torch.Tensor:
+        """Data (B, K) without what a shift of the motifs g explains."""
+        return c
 
     def rotate(self, c: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
         """Each motif (B, K) turned by its angle (B,), as `DiskHarmonics.rotate` does."""
         still, cosine, sine = self.split(c)
-        phase = angle[:, None] * self.orders @ self.shares.T  # (B, P)
-        cos, sin = phase.cos(), phase.sin()
+        phase = angle[:, None] * self.orders
+        cos, sin = phase.cos() @ self.shares.T, phase.sin() @ self.shares.T  # (B, P)
         return torch.cat([still, cosine * cos - sine * sin, cosine * sin + sine * cos], dim=-1)
+
+    def slope(self, g: torch.Tensor) -> torch.Tensor:
+        """How motifs (B, K) change as they turn, a radian's worth, (B, K)."""
+        still, cosine, sine = self.split(g)
+        m = self.shares @ self.orders
+        return torch.cat([torch.zeros_like(still), -sine * m, cosine * m], dim=-1)
+
+    # ------------------------------------------------ a series over the circle
+
+    def log_mean(self, series: torch.Tensor) -> torch.Tensor:
+        """log of the mean of exp(series) over the circle, (B,).
+
+        A sum over a grid is exact as long as no maximum is narrower than a step; one that is
+        narrower is as good as Gaussian. Each series takes the way that suits its highest maximum.
+        """
+        on_grid = series @ self.waves
+        height, _, bend = self._modes(series, on_grid.detach())
+        narrow = bend[:, 0] * (NARROW * self.step) ** 2 > 1  # (B,)
+        gaussian = torch.logsumexp(height - bend.log() / 2, -1) - np.log(2 * np.pi) / 2
+        if narrow.all():
+            return gaussian
+        return torch.where(narrow, gaussian, torch.logsumexp(on_grid, -1) - np.log(len(self.grid)))
+
+    def modes(self, series: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Maxima of a log posterior: angle, probability and standard deviation, (B, N) each."""
+        height, angle, bend = self._modes(series, series @ self.waves)
+        probability = torch.softmax(height - bend.log() / 2, -1)
+        return wrap(angle), probability, bend.rsqrt()
+
+    def _modes(self, series: torch.Tensor, on_grid: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Height, angle and curvature of the N highest maxima, (B, N)."""
+        top = (on_grid >= on_grid.roll(1, -1)) & (on_grid > on_grid.roll(-1, -1))
+        best, index = torch.where(top, on_grid, -torch.inf).topk(N_MODES, dim=-1)
+        with torch.no_grad():
+            angle = self._refine(series, self.grid[index])
+        height, _, bend = self.at(series, angle)
+        bend = bend.clamp_min(0.01 / self.step**2)  # a shoulder is no wide maximum
+        return torch.where(best.isfinite(), height, FAR_BELOW), angle, bend
+
+    def at(self, series: torch.Tensor, angle: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Value, slope and downward curvature of series (B, 2m + 1) at angles (B, N)."""
+        cosine, sine = series[:, None, 1:].chunk(2, dim=-1)
+        phase = angle[..., None] * self.orders
+        cos, sin = phase.cos(), phase.sin()
+        even = cosine * cos + sine * sin
+        slope = (sine * cos - cosine * sin) @ self.orders
+        return series[:, :1] + even.sum(-1), slope, even @ self.orders**2
+
+    def _refine(self, series: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
+        """Newton's method from angles (B, N) of the grid to the maxima beside them."""
+        for _ in range(3):
+            _, slope, bend = self.at(series, angle)
+            step = torch.where(bend > 0, slope / bend.clamp_min(1e-12), 0.0)
+            angle = angle + step.clamp(-self.step, self.step)
+        return angle
 
     def best_angle(self, series: torch.Tensor) -> torch.Tensor:
         """The angle (B,) at the top of each series: the best of the grid, refined."""
-        return self._refine(series, self.grid[(series @ self.waves).argmax(-1)])
+        return self._refine(series, self.grid[(series @ self.waves).argmax(-1)][:, None])[:, 0]
 
     def nearest_angle(self, series: torch.Tensor) -> torch.Tensor:
         """Of the tops of each series that are nearly the highest, the one nearest to zero (B,).
@@ -75,19 +147,7 @@ class AngleSeries:
         top = (height >= height.roll(1, -1)) & (height >= height.roll(-1, -1))
         top &= height >= NEARLY_BEST * height.amax(-1, keepdim=True)
         distance = torch.where(top, self.grid.abs(), torch.inf)
-        return self._refine(series, self.grid[distance.argmin(-1)])
-
-    def _refine(self, series: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
-        """Newton's method from angles (B,) of the grid to the tops beside them."""
-        cosine, sine = series[:, 1:].chunk(2, dim=-1)
-        reach = 2 * torch.pi / N_ANGLES
-        for _ in range(4):
-            phase = self.orders * angle[:, None]
-            slope = ((sine * phase.cos() - cosine * phase.sin()) * self.orders).sum(-1)
-            bend = ((cosine * phase.cos() + sine * phase.sin()) * self.orders**2).sum(-1)
-            step = torch.where(bend > 0, slope / bend.clamp_min(1e-12), 0.0)
-            angle = angle + step.clamp(-reach, reach)
-        return angle
+        return self._refine(series, self.grid[distance.argmin(-1)][:, None])[:, 0]
 
     def turn(self, series: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
         """The series (B, 2m + 1) of motifs turned by -angle: its top moves by +angle."""
@@ -96,68 +156,54 @@ class AngleSeries:
         return torch.cat([series[:, :1], cosine * c - sine * s, cosine * s + sine * c], dim=-1)
 
 
-@dataclass(frozen=True)
-class Encoding:
-    """What the model says of M sub-images.
+class ShiftedSeries(AngleSeries):
+    """The same for motifs that may lie a little off the centre of their window.
 
-    Attributes
-    ----------
-    angle : (M,) float64
-        The most probable turn of each motif, radians in (-pi, pi], counter-clockwise as displayed.
-    angle_sd : (M,) float64
-        Rms distance from `angle` under the posterior, radians. Where two angles explain the data
-        alike it is large, and rightly so; `folded_sd` judges modulo a symmetry.
-    latent, latent_sd : (M, d) float64
-    residual : (M,) float64
-        Rms misfit within the band limit in units of the learned noise: about 1 for a good fit.
+    To first order a shift adds a times the slope of the motif. With a normal prior on both
+    components of a, they are integrated by hand; what remains is again a Fourier series in the
+    angle, of twice the degree.
     """
 
-    angle: np.ndarray
-    angle_sd: np.ndarray
-    latent: np.ndarray
-    latent_sd: np.ndarray
-    residual: np.ndarray
-    _series: np.ndarray = field(repr=False)  # (M, 2m + 1), log posterior of the angle
+    def __init__(self, basis: DiskHarmonics, device: str = "cpu"):
+        super().__init__(basis, device, degree=2)
+        self.slopes = torch.as_tensor(basis.shift_slopes(), device=device)  # (2, K, K)
+        weights = torch.full_like(self.waves[:, :1], 2 / len(self.grid))
+        weights[0] /= 2
+        self.to_series = (weights * self.waves).T  # (A, 4m+1), exact up to twice the degree
 
-    def __len__(self) -> int:
-        return len(self.angle)
+    def log_posterior(self, c, g, log_sigma, log_shift):
+        series, rest = super().log_posterior(c, g, log_sigma)
+        pull, spread, log_det = self._pull(c, g, log_sigma, log_shift)
+        on_grid = torch.stack([p @ self.waves for p in pull], dim=-1)  # (B, A, 2)
+        gain = ((on_grid @ spread) * on_grid).sum(-1) / 2
+        return series + gain @ self.to_series, rest - log_det / 2
 
-    def angle_posterior(self, angles: np.ndarray | None = None, rows=slice(None)) -> np.ndarray:
-        """Probability of each of A angles, (M, A), every row summing to 1.
+    def fitted(self, c, g, angle, log_sigma, log_shift):
+        pull, spread, _ = self._pull(c, g, log_sigma, log_shift)
+        here = torch.stack([self.at(p, angle[:, None])[0][:, 0] for p in pull], dim=-1)
+        row, col = shift = (here[:, None] @ spread)[:, 0].T
+        moved = g + sum(
+            a[:, None] * (g @ slope) for a, slope in zip(shift, self.slopes, strict=True)
+        )
+        cos, sin = angle.cos(), angle.sin()  # from the axes of the motif to those of the image
+        return self.rotate(moved, angle), torch.stack(
+            [cos * row - sin * col, sin * row + cos * col], -1
+        )
 
-        Parameters
-        ----------
-        angles : (A,) evenly spaced radians; 360 from -pi by default.
-        rows : slice or indices of the sub-images wanted; all by default.
-        """
-        angles = _angle_grid() if angles is None else np.asarray(angles)
-        series = self._series[rows]
-        phase = np.arange(1, (series.shape[1] + 1) // 2)[:, None] * angles
-        log_p = series[:, 1:] @ np.concatenate([np.cos(phase), np.sin(phase)])
-        p = np.exp(log_p - log_p.max(axis=1, keepdims=True))
-        return p / p.sum(axis=1, keepdims=True)
+    def centred(self, c, g, angle, log_sigma, log_shift):
+        moved, _ = self.fitted(c, g, angle, log_sigma, log_shift)
+        return c - (moved - self.rotate(g, angle))
 
-    def folded_sd(self, order: int) -> np.ndarray:
-        """Rms distance (M,) from `angle` modulo 2 pi / order, radians."""
-        return posterior_sd(self._series, self.angle, order)
-
-
-def _angle_grid(count: int = N_ANGLES) -> np.ndarray:
-    return np.arange(count) * 2 * np.pi / count - np.pi
-
-
-def posterior_sd(series: np.ndarray, angle: np.ndarray, order: int) -> np.ndarray:
-    """Rms distance (M,) of each posterior from its mode modulo 2 pi / order, radians."""
-    off, period = _angle_grid(N_FINE), 2 * np.pi / order
-    squared = (off - period * np.round(off / period)) ** 2
-    m = np.arange(1, (series.shape[1] + 1) // 2)
-    waves = np.concatenate([np.cos(m[:, None] * off), -np.sin(m[:, None] * off)])
-    sd = np.empty(len(angle))
-    for first in range(0, len(angle), 512):
-        rows = slice(first, first + 512)
-        cosine, sine = np.split(series[rows, 1:], 2, axis=1)
-        at_mode = (cosine - 1j * sine) * np.exp(1j * m * angle[rows, None])
-        log_p = np.concatenate([at_mode.real, at_mode.imag], axis=1) @ waves
-        p = np.exp(log_p - log_p.max(axis=1, keepdims=True))
-        sd[rows] = np.sqrt(p @ squared / p.sum(axis=1))
-    return sd
+    def _pull(self, c, g, log_sigma, log_shift):
+        """Series of the pull along rows and columns, covariance of the shift, its log share."""
+        variance = (2 * log_sigma).exp()
+        along = [g @ slope for slope in self.slopes]
+        pull = []
+        for slope in along:
+            p = self.of(c, slope)
+            pull.append(torch.cat([p[:, :1] - (g * slope).sum(-1, keepdim=True), p[:, 1:]], -1))
+        slopes = torch.stack(along, dim=1)  # (B, 2, K)
+        prior = torch.eye(2, device=c.device) * (-2 * log_shift).exp()
+        precision = prior + slopes @ slopes.transpose(1, 2) / variance
+        log_det = torch.logdet(precision) + 4 * log_shift
+        return [p / variance for p in pull], torch.linalg.inv(precision), log_det

@@ -8,7 +8,11 @@ is summed over *all* angles::
     log p(c|z) = log mean_theta exp(-|c - R_theta g(z)|^2 / 2 s^2) - K log s
     loss       = -E_q(z|c) log p(c|z) + beta * KL(q(z|c) || N(0, 1))
 
-An encoder network proposes z from the coefficients c of a sub-image, a decoder network draws g(z).
+An encoder network proposes z from the coefficients c of a sub-image, turned upright beforehand; a
+decoder network draws g(z). The noise level s is learned, so that the data themselves weigh misfit
+against prior (as in the calibrated decoders of Rybkin, Daniilidis and Levine, ICML 2021), and beta
+ends at 1 whatever the dose and the window.
+
 The idea of a VAE with the rotation kept apart from z is that of Bepler et al., arXiv:1909.11663.
 What differs: no network draws pixels, and the angle is marginalised, not encoded.
 """
@@ -27,37 +31,51 @@ from tqdm.auto import tqdm
 
 from .contrast import Contrast, warn_of_other_pixel_size
 from .device import one_thread, pick_device
+from .encoding import Encoding
 from .gauge import choose_axes, reference_motif
-from .harmonics import DiskHarmonics
+from .harmonics import DiskHarmonics, data_band_limit
 from .model_file import read_model, refusing_damaged, write_model
-from .posterior import AngleSeries, Encoding, posterior_sd, wrap
+from .noise import Noise
+from .posterior import AngleSeries, ShiftedSeries, wrap
 from .schedule import LEARNING_RATE, Schedule
 
-BATCH = 128
+BATCH = 256
+HIDDEN = 128
 SIGMA_PACE = 5  # one number falls by a factor of ten: it may move faster than the networks
-N_TURNS = 16  # inputs are encoded at this many turns and averaged, so that z does not see the turn
+ADAM_BETAS = (0.9, 0.98)  # gradients change fast as the noise level falls: forget old ones
+CLASS_SIZE = 3.0  # of the entry that marks a class: farther apart than latents of one class
+SAMPLE = 2000  # sub-images that are enough to measure the noise on
 MIN_SUBIMAGES = 16
 ENOUGH_SUBIMAGES = 200
+LEAST_NATS = 0.5  # what angle and latents together must tell of a sub-image
 
 
 class Motifs(nn.Module):
-    """The two networks: coefficients (B, K) -> z (B, d), and z -> the motif at rest (B, K)."""
+    """The two networks: coefficients (B, K) -> z (B, d), and z -> the motif at rest (B, K).
 
-    def __init__(self, n_coefficients: int, latent_dim: int, hidden: int = 128):
+    Both also see the class of a sub-image (B, n), a row of zeros with one entry; n may be 0.
+    """
+
+    def __init__(self, n_coefficients: int, latent_dim: int, n_classes: int):
         super().__init__()
-        self.encoder = _three_layers(n_coefficients, hidden, 2 * latent_dim)
-        self.decoder = _three_layers(latent_dim, hidden, n_coefficients)
+        self.encoder = _three_layers(n_coefficients + n_classes, 2 * latent_dim)
+        self.decoder = _three_layers(latent_dim + n_classes, n_coefficients)
         self.log_sigma = nn.Parameter(torch.zeros(()))
+        self.log_shift = nn.Parameter(torch.tensor(-1.0))  # of the window's centre, in pixels
         self.register_buffer("axes", torch.eye(latent_dim))  # (d, d), rows: latents in terms of z
 
-    def encode(self, c: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def encode(self, c: torch.Tensor, of_class: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and log-variance of z, (B, d) each."""
-        mean, log_variance = self.encoder(c).chunk(2, dim=-1)
+        mean, log_variance = self.encoder(torch.cat([c, of_class], dim=-1)).chunk(2, dim=-1)
         return mean, log_variance.clamp(-12, 6)
 
+    def draw(self, z: torch.Tensor, of_class: torch.Tensor) -> torch.Tensor:
+        """Motifs (B, K) at rest."""
+        return self.decoder(torch.cat([z, of_class], dim=-1))
 
-def _three_layers(n_in: int, hidden: int, n_out: int) -> nn.Sequential:
-    widths = (n_in, hidden, hidden, n_out)
+
+def _three_layers(n_in: int, n_out: int) -> nn.Sequential:
+    widths = (n_in, HIDDEN, HIDDEN, n_out)
     first, second, third = (nn.Linear(a, b) for a, b in pairwise(widths))
     return nn.Sequential(first, nn.SiLU(), second, nn.SiLU(), third)
 
@@ -74,9 +92,12 @@ class RVAE:
     seed : int
         Same seed, same machine: same model.
     beta : float
-        Weight of the prior on z; annealed from 31 times this value.
+        Weight of the prior on z, annealed from 31 times this value. At 1 the loss is a bound on
+        the evidence, since the noise level is learned; larger values make simpler latents.
     band_limit : float, optional
-        Of the disk harmonics; by default features down to a period of 5 px are kept.
+        Of the disk harmonics; by default it is read from the spectrum of the sub-images.
+    offsets : bool
+        Let each motif lie a little off its window's centre, for columns whose place is uncertain.
     device : {"auto", "cpu", "cuda"}
 
     Attributes
@@ -98,27 +119,32 @@ class RVAE:
         seed: int = 0,
         beta: float = 1.0,
         band_limit: float | None = None,
+        offsets: bool = False,
         device: str = "auto",
     ):
         if int(latent_dim) != latent_dim or latent_dim < 1:
             raise ValueError(f"latent_dim={latent_dim}, but a whole number of at least 1 is needed")
         if not beta > 0:
             raise ValueError(f"beta={beta}, but a positive number is needed; 1 is the plain VAE")
-        self.basis = DiskHarmonics.build(window_px, band_limit)
-        self.latent_dim, self.seed, self.beta = int(latent_dim), int(seed), float(beta)
+        self.latent_dim, self.seed, self.offsets = int(latent_dim), int(seed), bool(offsets)
         self.device = pick_device(device)
+        self.beta, self._wished_limit = float(beta), band_limit
         self.pixel_size_nm: float | None = None
         self.history: list[dict] = []
+        self._classes: list[str] = []
         self._contrast: Contrast | None = None  # of the training stack
+        self._noise: Noise | None = None  # likewise
         self._reference: torch.Tensor | None = None  # (K,), the motif whose angle is zero
-        self._motifs = self._untrained()
-        self._series = AngleSeries(self.basis, self.device)
+        self._lay_out(DiskHarmonics.build(window_px, band_limit))
 
-    def _untrained(self) -> Motifs:
-        """New networks; the global random state is left as it was."""
+    def _lay_out(self, basis: DiskHarmonics) -> None:
+        """New networks on a basis; the global random state is left as it was."""
+        self.basis = basis
+        self._series = (ShiftedSeries if self.offsets else AngleSeries)(basis, self.device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            return Motifs(len(self.basis), self.latent_dim).to(self.device)
+            motifs = Motifs(len(basis), self.latent_dim, len(self._classes))
+        self._motifs, self._reference = motifs.to(self.device), None
 
     def __repr__(self) -> str:
         state = "untrained" if self._reference is None else f"trained, {len(self.history)} epochs"
@@ -134,17 +160,23 @@ class RVAE:
         epochs: int | None = None,
         progress: bool = True,
         pixel_size_nm: float | None = None,
+        classes: np.ndarray | None = None,
     ) -> RVAE:
         """Train on sub-images (M, w, w) and return the model.
 
         Parameters
         ----------
+        stack : (M, w, w)
+            An array, which may be memory-mapped: it is read in parts.
         epochs : int, optional
             Exactly this many passes over all sub-images; by default training stops by itself.
         progress : bool
-            Show a bar with the loss.
+            Show a bar with the loss and its parts.
         pixel_size_nm : float, optional
             Remembered, and compared when the model encodes another image.
+        classes : (M,) of str or int, optional
+            What is known of each sub-image, such as its sublattice. Latents and angles then tell
+            what varies *within* a class, and `encode` and `decode` want classes too.
 
         Raises
         ------
@@ -153,52 +185,52 @@ class RVAE:
         """
         if epochs is not None and (int(epochs) != epochs or epochs < 1):
             raise ValueError(f"epochs={epochs}, but a whole number of at least 1 is needed")
+        self._classes = [] if classes is None else [str(k) for k in np.unique(classes)]
+        limit = self._wished_limit or data_band_limit(stack, self.basis.window_px)
+        self._lay_out(DiskHarmonics.build(self.basis.window_px, limit))  # a second fit starts anew
         c = self.basis.project(stack)
         if len(c) < MIN_SUBIMAGES:
             raise ValueError(
                 f"{len(c)} sub-images, but at least {MIN_SUBIMAGES} are needed to learn a motif: "
                 "use a larger image or a smaller window"
             )
-        self._contrast = Contrast.of(c, self.basis)
-        self.pixel_size_nm = pixel_size_nm
-        self._motifs, self._reference = self._untrained(), None  # a second fit starts anew
+        self._contrast, self.pixel_size_nm = Contrast.of(c, self.basis), pixel_size_nm
+        c, of_class = self._prepare(c, self._contrast), self._one_hot(classes, len(c))
         with one_thread():
-            self._train(self._prepare(c, self._contrast), epochs, progress)
+            self._train(c, of_class, epochs, progress)
+            self._settle(c, of_class)
         return self
 
-    def _train(self, c: torch.Tensor, epochs: int | None, progress: bool) -> None:
+    def _train(self, c, of_class, epochs: int | None, progress: bool) -> None:
         chance = torch.Generator(self.device).manual_seed(self.seed)
-        noise = self._motifs.log_sigma
-        networks = [p for p in self._motifs.parameters() if p is not noise]
-        groups = [{"params": networks, "pace": 1}, {"params": [noise], "pace": SIGMA_PACE}]
-        optimiser = torch.optim.Adam(groups, lr=LEARNING_RATE)
-        plan = Schedule(-(-len(c) // BATCH), epochs)
-        self.history = []
+        noise = [self._motifs.log_sigma, self._motifs.log_shift]
+        networks = [*self._motifs.encoder.parameters(), *self._motifs.decoder.parameters()]
+        groups = [{"params": networks, "pace": 1}, {"params": noise, "pace": SIGMA_PACE}]
+        optimiser = torch.optim.Adam(groups, lr=LEARNING_RATE, betas=ADAM_BETAS, fused=True)
+        plan, self.history = Schedule(-(-len(c) // BATCH), epochs), []
         bar = tqdm(total=epochs, desc="rVAE", unit="epoch", disable=not progress)
-        while not plan.done(self.history):
+        while not plan.done:
             for group in optimiser.param_groups:
                 group["lr"] = plan.learning_rate * group["pace"]
-            beta = self.beta * plan.beta_factor(len(self.history))
-            row = self._one_pass(c, beta, optimiser, chance)
-            row = {"epoch": len(self.history) + 1, **row, "learning_rate": plan.learning_rate}
+            row = self._one_pass(c, of_class, self.beta * plan.beta_factor, optimiser, chance)
+            row = {"epoch": plan.epoch + 1, **row, "learning_rate": plan.learning_rate}
             self.history.append(row)
-            bar.set_postfix(loss=f"{row['loss']:.2f}", kl=f"{row['kl']:.2f}")
+            plan.record(row["loss"])
+            bar.set_postfix({name: f"{row[name]:.2f}" for name in ("loss", "misfit", "kl")})
             bar.update()
         bar.close()
-        self._settle(c)
 
-    def _one_pass(self, c, beta: float, optimiser, chance: torch.Generator) -> dict:
-        """One pass over all sub-images, each turned at random; returns the averages of the pass."""
+    def _one_pass(self, c, of_class, beta: float, optimiser, chance: torch.Generator) -> dict:
+        """One pass over all sub-images; returns the averages of the pass."""
         totals = torch.zeros(3, device=c.device)
         for batch in torch.randperm(len(c), generator=chance, device=c.device).split(BATCH):
-            angle = torch.rand(len(batch), generator=chance, device=c.device) * 2 * torch.pi
-            turned = self._series.rotate(c[batch], angle)
-            mean, log_variance = self._motifs.encode(turned)
-            noise = torch.randn(mean.shape, generator=chance, device=c.device)
-            z = mean + (log_variance / 2).exp() * noise
-            misfit = -self._series.log_likelihood(
-                turned, self._motifs.decoder(z), self._motifs.log_sigma
-            ).mean()
+            some, k = c[batch], of_class[batch]
+            mean, log_variance = self._propose(some, k)
+            chosen = torch.randn(mean.shape, generator=chance, device=c.device)
+            z = mean + (log_variance / 2).exp() * chosen
+            g, noise = self._motifs.draw(z, k), (self._motifs.log_sigma, self._motifs.log_shift)
+            series, rest = self._series.log_posterior(some, g, *noise)
+            misfit = -(self._series.log_mean(series) + rest).mean()
             kl = (mean**2 + log_variance.exp() - 1 - log_variance).sum(-1).mean() / 2
             loss = misfit + beta * kl
             optimiser.zero_grad()
@@ -209,23 +241,50 @@ class RVAE:
         sigma = self._motifs.log_sigma.exp().item()
         return {"loss": loss, "misfit": misfit, "kl": kl, "beta": beta, "sigma": sigma}
 
+    def _propose(self, c: torch.Tensor, of_class) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean and log-variance of z, (B, d) each.
+
+        Each sub-image is first turned to where it agrees best with the motif of z = 0: the encoder
+        sees all of them in one orientation, and latents are invariant by construction.
+        """
+        with torch.no_grad():
+            at_zero = self._motifs.draw(c.new_zeros(len(c), self.latent_dim), of_class)
+            turn = self._series.best_angle(self._series.of(c, at_zero))
+            noise = self._motifs.log_sigma, self._motifs.log_shift
+            upright = self._series.rotate(self._series.centred(c, at_zero, turn, *noise), -turn)
+        return self._motifs.encode(upright, of_class)
+
     # ------------------------------------------------------- after the training
 
     @torch.no_grad()
-    def _settle(self, c: torch.Tensor) -> None:
-        """Choose the axes of the latents, and fix the zero of the angle."""
-        z = self._encode_invariantly(c[:: max(1, len(c) // 4000)])[0]
-        self._motifs.axes.copy_(choose_axes(self._motifs.decoder, z))
-        self._reference = reference_motif(self._series, self._motifs.decoder(z))
+    def _settle(self, c: torch.Tensor, of_class: torch.Tensor) -> None:
+        """Choose the axes of the latents, fix the zero of the angle, and measure the noise."""
+        some = slice(None, None, -(-len(c) // SAMPLE))
+        c, of_class = c[some], of_class[some]
+        z = self._propose(c, of_class)[0]
+        self._motifs.axes.copy_(choose_axes(lambda z: self._motifs.draw(z, of_class), z))
+        self._reference = reference_motif(self._series, self._motifs.draw(z, of_class))
+        self._noise = self._measure_noise(c, of_class)
+        told = self._encode_all(c, of_class, self._noise).angle_nats.mean()
+        nats = told + self.history[-1]["kl"]
+        if nats < LEAST_NATS:
+            warnings.warn(
+                f"angle and latents tell {nats:.2f} nats of a sub-image, less than {LEAST_NATS}: "
+                "this looks like noise, or like motifs without any difference; check the image, "
+                "its columns and the window",
+                stacklevel=3,
+            )
 
-    def _encode_invariantly(self, c: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean and standard deviation of z, (B, d), averaged over turns of the input."""
-        means, squares = 0.0, 0.0
-        for turn in torch.arange(N_TURNS, device=c.device) * (2 * torch.pi / N_TURNS):
-            mean, log_variance = self._motifs.encode(self._series.rotate(c, turn.expand(len(c))))
-            means = means + mean / N_TURNS
-            squares = squares + (mean**2 + log_variance.exp()) / N_TURNS
-        return means, (squares - means**2).clamp_min(0).sqrt()
+    @torch.no_grad()
+    def _measure_noise(self, c: torch.Tensor, of_class: torch.Tensor) -> Noise:
+        some = slice(None, None, -(-len(c) // SAMPLE))
+        c, of_class = c[some], of_class[some]
+        g = self._motifs.draw(self._propose(c, of_class)[0], of_class)
+        turn = self._series.best_angle(self._series.of(c, g))
+        turned = self._series.rotate(g, turn)
+        shifts = [turned @ torch.as_tensor(s, device=c.device) for s in self.basis.shift_slopes()]
+        changes = (c - turned, self._series.slope(turned), torch.stack([turned, *shifts], dim=1))
+        return Noise.of(*(v.cpu().numpy() for v in changes), self.basis)
 
     def _gauge(self, g: torch.Tensor) -> torch.Tensor:
         """Turn (B,) of each decoded motif against the reference motif."""
@@ -240,59 +299,74 @@ class RVAE:
         *,
         normalization: str = "stack",
         pixel_size_nm: float | None = None,
+        classes: np.ndarray | None = None,
     ) -> Encoding:
         """Angle and latents of sub-images (M, w, w), with their uncertainty.
 
         Parameters
         ----------
         normalization : {"stack", "model"}
-            "stack" estimates offset and gain from the whole stack handed in, for another image;
-            "model" keeps those of the training, for parts of the same image and single columns.
+            "stack" estimates offset, gain and noise from the whole stack handed in, for another
+            image; "model" keeps those of the training, for parts of the same image and single
+            columns.
         pixel_size_nm : float, optional
             A warning says so when it differs by more than 3 % from the training's.
+        classes : (M,), only and always for a model that was trained with classes
 
         Raises
         ------
         RuntimeError
             If the model is not trained.
         ValueError
-            If the stack does not fit the model, or `normalization` is another word.
+            If the stack or the classes do not fit the model, or `normalization` is another word.
         """
         self._require_training()
         if normalization not in ("stack", "model"):
             raise ValueError(f'normalization={normalization!r}, but "stack" or "model" is needed')
         warn_of_other_pixel_size(self.pixel_size_nm, pixel_size_nm)
         c = self.basis.project(stack)
-        contrast = self._contrast
-        if normalization == "stack":
-            contrast = Contrast.of(c, self.basis)
-            if len(c) < ENOUGH_SUBIMAGES:
-                warnings.warn(
-                    f"offset and gain were estimated from {len(c)} sub-images; under "
-                    f'{ENOUGH_SUBIMAGES} use normalization="model" for parts of the same image',
-                    stacklevel=2,
-                )
-        parts = [self._encode_part(part) for part in self._prepare(c, contrast).split(4096)]
-        angle, *rest, series = (np.concatenate(values) for values in zip(*parts, strict=True))
-        return Encoding(angle, posterior_sd(series, angle, 1), *rest, series)
-
-    def _encode_part(self, c: torch.Tensor) -> tuple[np.ndarray, ...]:
-        z, z_sd = self._encode_invariantly(c)
-        g = self._motifs.decoder(z)
-        latent = z @ self._motifs.axes.T
-        latent_sd = (z_sd**2 @ (self._motifs.axes**2).T).sqrt()
-        series = self._series.of(c, g)
-        turn = self._series.best_angle(series)
-        misfit = (c - self._series.rotate(g, turn)).square().mean(-1)
-        sigma = self._motifs.log_sigma.exp()
-        gauge = self._gauge(g)
-        angle = wrap(turn + gauge)
-        log_posterior = self._series.turn(series, gauge) / sigma**2
-        values = (angle, latent, latent_sd, misfit.sqrt() / sigma, log_posterior)
-        return tuple(v.double().cpu().numpy() for v in values)
+        of_class = self._one_hot(classes, len(c))
+        if normalization == "model":
+            return self._encode_all(self._prepare(c, self._contrast), of_class, self._noise)
+        if len(c) < ENOUGH_SUBIMAGES:
+            warnings.warn(
+                f"offset, gain and noise were estimated from {len(c)} sub-images; under "
+                f'{ENOUGH_SUBIMAGES} use normalization="model" for parts of the same image',
+                stacklevel=2,
+            )
+        c = self._prepare(c, Contrast.of(c, self.basis))
+        return self._encode_all(c, of_class, self._measure_noise(c, of_class))
 
     @torch.no_grad()
-    def decode(self, latent: np.ndarray, angle: np.ndarray | float = 0.0) -> np.ndarray:
+    def _encode_all(self, c, of_class, noise: Noise) -> Encoding:
+        pairs = zip(c.split(4096), of_class.split(4096), strict=True)
+        parts = [self._encode_part(*pair, noise) for pair in pairs]
+        return Encoding(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+
+    def _encode_part(self, c, of_class, noise: Noise) -> list[np.ndarray]:
+        z, log_variance = self._propose(c, of_class)
+        g = self._motifs.draw(z, of_class)
+        latent = z @ self._motifs.axes.T
+        latent_sd = (log_variance.exp() @ (self._motifs.axes**2).T).sqrt()
+        spread = c.new_tensor(noise.effective_sigma).log(), self._motifs.log_shift
+        series, _ = self._series.log_posterior(c, g, *spread)
+        turn = self._series.best_angle(series)
+        fitted, offset = self._series.fitted(c, g, turn, *spread)
+        residual = (c - fitted).square().mean(-1).sqrt() / self._motifs.log_sigma.exp()
+        gauge = self._gauge(g)
+        series = self._series.turn(series, gauge)
+        values = (wrap(turn + gauge), latent, latent_sd, residual, offset)
+        values = (*values, *self._series.modes(series), series)
+        return [v.double().cpu().numpy() for v in values]
+
+    @torch.no_grad()
+    def decode(
+        self,
+        latent: np.ndarray,
+        angle: np.ndarray | float = 0.0,
+        *,
+        classes: np.ndarray | None = None,
+    ) -> np.ndarray:
         """Draw motifs (M, w, w) of `latent` (M, d), turned by `angle`, in the input's units.
 
         NaN outside the disk. `decode(e.latent, e.angle)` reconstructs what was encoded.
@@ -303,14 +377,32 @@ class RVAE:
             raise ValueError(
                 f"latent has shape {latent.shape}, but this model has latent_dim={self.latent_dim}"
             )
-        g = self._motifs.decoder(torch.as_tensor(latent, device=self.device) @ self._motifs.axes)
+        of_class = self._one_hot(classes, len(latent))
+        z = torch.as_tensor(latent, device=self.device) @ self._motifs.axes
+        g = self._motifs.draw(z, of_class)
         angle = torch.as_tensor(np.broadcast_to(angle, len(g)).astype(np.float32).copy())
-        g = self._series.rotate(g, angle.to(self.device) - self._gauge(g))
+        gauge = self._gauge(g)
+        g = self._series.rotate(g, angle.to(self.device) - gauge)
         motifs = self.basis.synthesise(g.cpu().numpy())
         return motifs * np.float32(self._contrast.gain) + np.float32(self._contrast.offset)
 
     def _prepare(self, c: np.ndarray, contrast: Contrast) -> torch.Tensor:
         return torch.as_tensor(contrast.remove(c, self.basis), device=self.device)
+
+    def _one_hot(self, classes: np.ndarray | None, count: int) -> torch.Tensor:
+        """The class of each sub-image as a row of zeros with one entry, (M, n); n may be 0."""
+        names = [] if classes is None else [str(k) for k in np.atleast_1d(classes)]
+        unknown = sorted(set(names) - set(self._classes))
+        if unknown or len(names) != (count if self._classes else 0):
+            raise ValueError(
+                f"{len(names)} classes for {count} sub-images, unknown ones: {unknown}; this "
+                f"model knows {self._classes}: give one of them for each sub-image, and none to a "
+                "model without classes"
+            )
+        marks = (
+            np.array(names)[:, None] == np.array(self._classes) if names else np.zeros((count, 0))
+        )
+        return torch.as_tensor(CLASS_SIZE * marks.astype(np.float32), device=self.device)
 
     def _require_training(self) -> None:
         if self._reference is None:
@@ -327,8 +419,11 @@ class RVAE:
             "latent_dim": self.latent_dim,
             "seed": self.seed,
             "beta": self.beta,
+            "offsets": self.offsets,
+            "classes": self._classes,
             "pixel_size_nm": self.pixel_size_nm,
             "contrast": asdict(self._contrast),
+            "noise": asdict(self._noise),
             "history": self.history,
         }
         weights = self._motifs.state_dict() | {"reference": self._reference}
@@ -346,10 +441,13 @@ class RVAE:
         path, device = Path(path), pick_device(device)
         weights, settings = read_model(path)
         with refusing_damaged(path):
-            chosen = {name: settings[name] for name in ("latent_dim", "seed", "beta", "band_limit")}
-            model = cls(settings["window_px"], device=device, **chosen)
+            names = ("latent_dim", "seed", "beta", "band_limit", "offsets")
+            model = cls(settings["window_px"], device=device, **{k: settings[k] for k in names})
+            model._classes = settings["classes"]
+            model._lay_out(model.basis)
             model._reference = weights.pop("reference").to(device)
             model._motifs.load_state_dict(weights)
             model._contrast = Contrast(**settings["contrast"])
+            model._noise = Noise(**settings["noise"])
             model.pixel_size_nm, model.history = settings["pixel_size_nm"], settings["history"]
         return model

@@ -3,11 +3,15 @@
 import numpy as np
 import pytest
 from test_harmonics import motif
+from test_rvae import WINDOW, turned_stack
 
+from helpers import RVAE
 from helpers.angles import (
     align_gauge,
     circular_mean,
     fold_angles,
+    lattice_direction,
+    posterior_order,
     rotational_order,
     symmetry_scores,
 )
@@ -88,3 +92,32 @@ def test_noise_has_no_symmetry():
 def test_scores_refuse_other_shapes(shape):
     with pytest.raises(ValueError, match="sub-images"):
         symmetry_scores(np.zeros(shape))
+
+
+@pytest.mark.parametrize("fold", [1, 2, 4])
+def test_order_from_the_posterior_and_from_the_decoded_motif(fold):
+    stack, _ = turned_stack(400, fold, seed=fold)
+    model = RVAE(WINDOW).fit(stack, progress=False)
+    encoding = model.encode(stack)
+    assert posterior_order(encoding) == fold
+    drawn = model.decode(np.median(encoding.latent, axis=0)[None])[0]
+    assert rotational_order(drawn) == fold
+
+
+@pytest.mark.filterwarnings("ignore:angle and latents tell:UserWarning")
+def test_noise_has_no_order():
+    noise = np.random.default_rng(0).normal(size=(500, 20, 20)).astype(np.float32)
+    assert posterior_order(RVAE(20).fit(noise, epochs=10, progress=False).encode(noise)) == 0
+
+
+@pytest.mark.parametrize("turn", [0.0, 0.3, -0.7])
+def test_direction_of_a_square_net(turn):
+    col, up = np.stack(np.meshgrid(*[np.arange(12.0) * 9] * 2), -1).reshape(-1, 2).T
+    place = (col + 1j * up) * np.exp(1j * turn)
+    positions = np.stack([-place.imag, place.real], axis=1)  # rows run down
+    off = fold_angles(lattice_direction(positions) - turn, 4)
+    assert np.median(np.abs(off)) < 1e-6
+    turned = align_gauge(np.full(144, 2.0), lattice_direction(positions), order=4)
+    assert fold_angles(turned[0] - turn, 4) == pytest.approx(0, abs=0.05)
+    with pytest.raises(ValueError, match="count=4"):
+        lattice_direction(positions[:3])

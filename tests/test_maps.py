@@ -27,9 +27,10 @@ def columns():
 def encoding():
     rng = np.random.default_rng(0)
     m = len(KEPT)
-    angle, angle_sd, residual = rng.normal(size=(3, m))
-    latent, latent_sd = rng.normal(size=(2, m, 2))
-    return Encoding(angle, angle_sd, latent, latent_sd, residual, np.zeros((m, 3)))
+    angle, residual = rng.normal(size=(2, m))
+    latent, latent_sd, offset = rng.normal(size=(3, m, 2))
+    peak = angle[:, None], np.ones((m, 1)), np.full((m, 1), 0.01)
+    return Encoding(angle, latent, latent_sd, residual, offset, *peak, np.zeros((m, 3)))
 
 
 def at(signal, places):

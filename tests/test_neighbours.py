@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from helpers.neighbours import handedness, off_centre, strongest_wave
+from helpers.neighbours import handedness, off_centre, spatial_order, strongest_wave
 
 SPACING = 20.0
 
@@ -118,3 +118,21 @@ def test_handedness_needs_a_displacement_for_each_column(centres):
         handedness(centres, np.ones((3, 2)))
     with pytest.raises(ValueError, match="more than count=4"):
         handedness(centres[:4], np.ones((4, 2)))
+
+
+def test_order_in_space_and_its_absence():
+    places = np.stack(np.meshgrid(np.arange(30.0), np.arange(30.0)), -1).reshape(-1, 2)
+    wave = np.sin(places[:, 0] / 4)
+    moran, deviations = spatial_order(places, wave)
+    assert moran > 0.8 and deviations > 20
+    shuffled = np.random.default_rng(0).permutation(wave)
+    assert abs(spatial_order(places, shuffled)[1]) < 3.5
+    checkers = np.where(places.sum(axis=1) % 2, 1.0, -1.0)
+    assert spatial_order(places, checkers, count=4)[0] < -0.8
+
+
+@pytest.mark.parametrize("values", [np.ones(30), np.zeros(29), np.zeros(3)])
+def test_order_in_space_refuses(values):
+    places = np.random.default_rng(0).uniform(size=(30, 2))
+    with pytest.raises(ValueError, match="not all equal"):
+        spatial_order(places, values)

@@ -1,0 +1,87 @@
+"""What a trained model says of each sub-image, with its uncertainty."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .angles import fold_angles
+
+NARROW_RAD = 0.02  # below this a maximum of the posterior counts as Gaussian
+N_ANGLES = 720
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What the model says of M sub-images.
+
+    Attributes
+    ----------
+    angle : (M,) float64
+        The most probable turn of each motif, radians in (-pi, pi], counter-clockwise as displayed.
+    angle_sd : (M,) float64
+        Rms distance from `angle` under the posterior, radians. Where two angles explain the data
+        alike it is large, and rightly so; `folded_sd` judges modulo a symmetry.
+    latent, latent_sd : (M, d) float64
+    residual : (M,) float64
+        Rms misfit within the band limit in units of the learned noise: about 1 for a good fit.
+    offset : (M, 2) float64
+        Where the motif lies, [row, column] in px from the window's centre; zeros unless the model
+        was made with `offsets=True`.
+    modes, mode_probability, mode_sd : (M, N) float64
+        The N highest maxima of the posterior of the angle: where (radians), how probable, how wide.
+    """
+
+    angle: np.ndarray
+    angle_sd: np.ndarray = field(init=False)
+    latent: np.ndarray
+    latent_sd: np.ndarray
+    residual: np.ndarray
+    offset: np.ndarray
+    modes: np.ndarray = field(repr=False)
+    mode_probability: np.ndarray = field(repr=False)
+    mode_sd: np.ndarray = field(repr=False)
+    _series: np.ndarray = field(repr=False)  # (M, 2m + 1), log posterior of the angle
+
+    def __post_init__(self):
+        object.__setattr__(self, "angle_sd", self.folded_sd(1))
+
+    def __len__(self) -> int:
+        return len(self.angle)
+
+    def angle_posterior(self, angles: np.ndarray | None = None, rows=slice(None)) -> np.ndarray:
+        """Probability of each of A angles, (M, A), every row summing to 1.
+
+        Parameters
+        ----------
+        angles : (A,) evenly spaced radians; 360 from -pi by default.
+        rows : slice or indices of the sub-images wanted; all by default.
+        """
+        angles = _angle_grid(360) if angles is None else np.asarray(angles)
+        series = self._series[rows]
+        phase = np.arange(1, (series.shape[1] + 1) // 2)[:, None] * angles
+        log_p = series[:, 1:] @ np.concatenate([np.cos(phase), np.sin(phase)])
+        p = np.exp(log_p - log_p.max(axis=1, keepdims=True))
+        return p / p.sum(axis=1, keepdims=True)
+
+    @property
+    def angle_nats(self) -> np.ndarray:
+        """What each sub-image says of its angle (M,): 0 where every angle is as good."""
+        p = self.angle_posterior(_angle_grid(N_ANGLES))
+        return np.log(N_ANGLES) + (p * np.log(np.maximum(p, 1e-300))).sum(axis=1)
+
+    def folded_sd(self, order: int) -> np.ndarray:
+        """Rms distance (M,) from `angle` modulo 2 pi / order, radians."""
+        away = fold_angles(self.modes - self.angle[:, None], order)
+        variance = (self.mode_probability * (away**2 + self.mode_sd**2)).sum(axis=1)
+        grid = _angle_grid(N_ANGLES)
+        wide = np.flatnonzero(self.mode_sd[:, 0] > NARROW_RAD)
+        for rows in np.array_split(wide, len(wide) // 1024 + 1):
+            away = fold_angles(grid - self.angle[rows, None], order)
+            variance[rows] = (self.angle_posterior(grid, rows) * away**2).sum(axis=1)
+        return np.sqrt(variance)
+
+
+def _angle_grid(count: int) -> np.ndarray:
+    return np.arange(count) * 2 * np.pi / count - np.pi
