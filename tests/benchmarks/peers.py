@@ -4,7 +4,7 @@
 
 `rvae.py` starts this file in a process of its own, with the Python that has the model, so that
 every model runs on one thread, under one clock and with its own memory. Seconds are those of the
-processor, not of the wall: another program on the machine lengthens the run but not the result.
+processor, not of the wall: another program on the machine disturbs them less, but still a little.
 AtomAI and pyroVED are used through their public interface alone. In both, a positive angle turns
 the motif counter-clockwise as displayed (rows down), as in this package; nothing is converted.
 """
