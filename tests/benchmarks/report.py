@@ -41,18 +41,13 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def runs_of(models: dict, specimen: str | None = None):
-    """(input, model, run) in the order of the tables; a run that was not made says so."""
+    """(input, model, run) of all that was run, in the order of the tables."""
     for kind in [specimen] if specimen else SPECIMENS:
         for given in INPUTS:
             for name in MODELS:
-                asked = {"specimen": kind, "input": given}
-                runs = models.get(name, {"runs": []})["runs"]
-                made = [run for run in runs if asked.items() <= run.items()]
-                missing = [asked | {"no_run": "not run"}] if name in TRAINED else []
-                for run in made or missing:
-                    if "failed" in run:
-                        run = run | {"no_run": "failed"}
-                    yield INPUTS[given], name, run
+                for run in models.get(name, {"runs": []})["runs"]:
+                    if (run["specimen"], run["input"]) == (kind, given):
+                        yield INPUTS[given], name, run
 
 
 def number(value: float | None, form: str = ".2f", factor: float = 1) -> str:
@@ -86,7 +81,7 @@ def scores(models: dict, specimen: str) -> str:
     for given, name, run in runs_of(models, specimen):
         share = [number(run.get(k), ".1f", 100) for k in ("errors_90", "errors_180", "site")]
         rows.append([given, MODELS[name], number(run.get("error_deg")), *share])
-        rows[-1].append(run.get("no_run") or number(run.get("thickness_r2")))
+        rows[-1].append("failed" if "failed" in run else number(run.get("thickness_r2")))
     return table(head, rows)
 
 
@@ -97,8 +92,8 @@ def costs(models: dict) -> str:
     for given, name, run in runs_of(models):
         if name not in TRAINED:
             continue
-        if "no_run" in run:
-            values = ["–", "–", "–", run["no_run"], "–"]
+        if "failed" in run:
+            values = ["–", "–", "–", "failed", "–"]
         else:
             late = run["converged_s"] is None
             when = "not within the limit" if late else number(run["converged_s"], ".0f")

@@ -17,10 +17,10 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
-from .angles import fold_angles
-from .device import one_thread
-from .harmonics import disk_mask, pixel_offsets
-from .subimages import as_window
+from helpers.angles import fold_angles
+from helpers.device import one_thread
+from helpers.harmonics import disk_mask, pixel_offsets
+from helpers.subimages import as_window
 
 HIDDEN = 128
 LEARNING_RATE = 1e-3
