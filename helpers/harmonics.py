@@ -45,17 +45,27 @@ def _derivative_zeros(band_limit: float) -> list[tuple[int, float]]:
     return zeros
 
 
-def _sample(zeros: list[tuple[int, float]], window_px: int, shift_px=(0.0, 0.0)) -> np.ndarray:
-    """The functions (K, D) at the pixels of the disk, all moved by [row, column]."""
+def _polar(window_px: int) -> tuple[np.ndarray, np.ndarray]:
+    """Radius in half windows and direction of each pixel of the disk, (D,)."""
     places = np.stack(np.meshgrid(*[pixel_offsets(window_px)] * 2, indexing="ij"))
-    row, col = places[:, disk_mask(window_px)] + np.asarray(shift_px)[:, None]
-    phi = np.arctan2(-row, col)  # rows run down
-    r = np.hypot(row, col) / (window_px / 2)
+    row, col = places[:, disk_mask(window_px)]
+    return np.hypot(row, col) / (window_px / 2), np.arctan2(-row, col)  # rows run down
+
+
+def _waves(orders: list[int], zeros: list[float], window_px: int) -> np.ndarray:
+    """J_m(l r / R) exp(i m phi) at the pixels of the disk, (Z, D) complex."""
+    r, phi = _polar(window_px)
     radii, place = np.unique(r.round(9), return_inverse=True)  # each stands at 4 or 8 pixels
-    radial = [(m, special.jv(m, zero * radii)[place]) for m, zero in zeros]
-    cosines = [f * np.cos(m * phi) for m, f in radial if m > 0]
-    sines = [f * np.sin(m * phi) for m, f in radial if m > 0]
-    return np.array([f for m, f in radial if m == 0] + cosines + sines)
+    pairs = zip(orders, zeros, strict=True)
+    return np.array(
+        [special.jv(m, zero * radii)[place] * np.exp(1j * m * phi) for m, zero in pairs]
+    )
+
+
+def _blocks(orders: list[int], waves: np.ndarray) -> np.ndarray:
+    """Real functions (K, D) of complex ones (Z, D): m = 0, then all cosines, then all sines."""
+    turning = np.array(orders) > 0
+    return np.concatenate([waves[~turning].real, waves[turning].real, waves[turning].imag])
 
 
 @dataclass(frozen=True)
@@ -111,7 +121,8 @@ class DiskHarmonics:
                 f"{2.2 * radius:g}: choose a smaller limit or a larger window"
             )
         zeros = _derivative_zeros(limit)
-        functions = _sample(zeros, window_px)
+        orders, lengths = zip(*zeros, strict=True)
+        functions = _blocks(orders, _waves(orders, lengths, window_px))
         # One common norm a pair: a norm each would make a turn leak between cos and sin.
         squared = (functions**2).sum(axis=1)
         n_still = sum(m == 0 for m, _ in zeros)
@@ -132,13 +143,15 @@ class DiskHarmonics:
     def shift_slopes(self) -> np.ndarray:
         """How coefficients change as a motif moves by a pixel along rows and columns, (2, K, K).
 
-        `c @ slopes[0]` is that change for a shift towards larger rows, to first order.
+        `c @ slopes[0]` is that change for a shift towards larger rows, to first order. From the
+        recurrence 2 J'_m = J_(m-1) - J_(m+1), for both derivatives of J_m(kr) exp(i m phi).
         """
-        zeros, step = _derivative_zeros(self.band_limit), 0.05
+        orders, zeros = map(np.array, zip(*_derivative_zeros(self.band_limit), strict=True))
+        lower, upper = (_waves(orders + step, zeros, self.window_px) for step in (-1, 1))
         slopes = []
-        for shift in ((step, 0.0), (0.0, step)):
-            before, after = (_sample(zeros, self.window_px, np.multiply(shift, s)) for s in (1, -1))
-            slopes.append((after - before) / (2 * step * self.norms[:, None]) @ self.inverse)
+        for change in (1j * (lower + upper), upper - lower):
+            change = zeros[:, None] / self.window_px * change  # per pixel: l / R, halved
+            slopes.append(_blocks(orders, change) / self.norms[:, None] @ self.inverse)
         return np.array(slopes, dtype=np.float32)
 
     def __len__(self) -> int:

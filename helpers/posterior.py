@@ -11,7 +11,8 @@ GRID_PER_ORDER = 8  # grid points in one period of the finest wave: no maximum i
 N_MODES = 8  # maxima of a posterior that are followed: alternatives the data leave open
 NARROW = 0.7  # steps of the grid: a maximum narrower than this is integrated as a Gaussian
 NEARLY_BEST = 0.5  # of the highest overlap of two motifs: what counts as another way to align them
-FAR_BELOW = -1e30  # log probability of a maximum that is not there
+LOWEST_ON_GRID = 0.92  # of its height: a maximum at the point of the grid beside it
+NEGLIGIBLE_NATS = 20  # a maximum lower by more adds nothing
 
 
 def wrap(angle: torch.Tensor) -> torch.Tensor:
@@ -19,7 +20,7 @@ def wrap(angle: torch.Tensor) -> torch.Tensor:
     return torch.pi - torch.remainder(torch.pi - angle, 2 * torch.pi)
 
 
-class AngleSeries:
+class AngleSeries(torch.nn.Module):
     """The overlap of data and turned motif, a Fourier series in the angle.
 
     <c, R_theta g> = S_0 + sum_m A_m cos(m theta) + B_m sin(m theta), kept as (B, 2m + 1).
@@ -27,24 +28,36 @@ class AngleSeries:
     Parameters
     ----------
     basis : DiskHarmonics
-    device : str
     degree : int
         Length of the series, in units of the highest angular order of the basis.
     """
 
-    def __init__(self, basis: DiskHarmonics, device: str = "cpu", degree: int = 1):
-        orders = np.arange(1, degree * basis.order.max() + 1)
-        shares = basis.pair_order[:, None] == orders
-        self.split = basis.split
-        self.shares = torch.as_tensor(shares, dtype=torch.float32, device=device)  # (P, m)
-        self.orders = torch.as_tensor(orders, dtype=torch.float32, device=device)
+    def __init__(self, basis: DiskHarmonics, degree: int = 1):
+        super().__init__()
+        orders = torch.arange(1, degree * basis.order.max() + 1, dtype=torch.float32)
         count = GRID_PER_ORDER * max(16, len(orders))
-        self.step = 2 * torch.pi / count
-        self.grid = torch.arange(count, device=device) * self.step - torch.pi
-        phase = self.orders[:, None] * self.grid
-        self.waves = torch.cat([torch.ones_like(phase[:1]), phase.cos(), phase.sin()])  # (2m+1, A)
+        self.sizes = [basis.n_still, len(basis.pair_order), len(basis.pair_order)]
+        self.step = 2 * np.pi / count
+        grid = torch.arange(count) * self.step - np.pi
+        phase = orders[:, None] * grid
+        self._hold(
+            orders=orders,
+            orders_squared=orders**2,
+            shares=(torch.as_tensor(basis.pair_order)[:, None] == orders).float(),  # (P, m)
+            grid=grid,  # (A,)
+            waves=torch.cat([torch.ones_like(phase[:1]), phase.cos(), phase.sin()]),  # (2m + 1, A)
+        )
+
+    def _hold(self, **tables: torch.Tensor) -> None:
+        """Constants that move with the model to its device, and are not saved with it."""
+        for name, table in tables.items():
+            self.register_buffer(name, table, persistent=False)
 
     # ------------------------------------------------------ data and motifs
+
+    def split(self, c: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The three blocks (K0, P cosines, P sines) of the last axis."""
+        return c.split(self.sizes, dim=-1)
 
     def of(self, c: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
         """The series (B, 2m + 1) of data c and motifs g, (B, K) each."""
@@ -60,7 +73,7 @@ class AngleSeries:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """log p(c|g, theta) as a series over theta (B, 2m + 1), and the rest of it (B,)."""
         variance = (2 * log_sigma).exp()
-        norms = ((c**2).sum(-1) + (g**2).sum(-1)) / (2 * variance)
+        norms = (torch.linalg.vecdot(c, c) + torch.linalg.vecdot(g, g)) / (2 * variance)
         return self.of(c, g) / variance, -norms - c.shape[-1] * log_sigma
 
     def fitted(self, c, g, angle, log_sigma, log_shift=None) -> tuple[torch.Tensor, torch.Tensor]:
@@ -89,53 +102,112 @@ class AngleSeries:
     def log_mean(self, series: torch.Tensor) -> torch.Tensor:
         """log of the mean of exp(series) over the circle, (B,).
 
+        Its gradient is the mean of every wave under the posterior, which is known once the sum is
+        done: nothing on the way to it has to be differentiated.
+        """
+        with torch.no_grad():
+            value, mean_waves = self._integrate(series)
+        return value + (mean_waves * (series - series.detach())).sum(-1)
+
+    def _integrate(self, series: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """log of the mean over the circle (B,), and the mean waves (B, 2m + 1).
+
         A sum over a grid is exact as long as no maximum is narrower than a step; one that is
-        narrower is as good as Gaussian. Each series takes the way that suits its highest maximum.
+        narrower is as good as Gaussian. Each series takes the way that suits its highest point.
         """
         on_grid = series @ self.waves
-        height, _, bend = self._modes(series, on_grid.detach())
-        narrow = bend[:, 0] * (NARROW * self.step) ** 2 > 1  # (B,)
-        gaussian = torch.logsumexp(height - bend.log() / 2, -1) - np.log(2 * np.pi) / 2
+        highest, index = on_grid.max(-1)
+        narrow = self._parabola(on_grid, self._all_rows(series), index)[1] * NARROW**2 > 1
         if narrow.all():
-            return gaussian
-        return torch.where(narrow, gaussian, torch.logsumexp(on_grid, -1) - np.log(len(self.grid)))
+            return self._gaussian_sum(series, on_grid)
+        weight = (on_grid - highest[:, None]).exp()
+        total = weight.sum(-1)
+        value = highest + (total / len(self.grid)).log()
+        mean_waves = weight @ self.waves.T / total[:, None]
+        if narrow.any():
+            value[narrow], mean_waves[narrow] = self._gaussian_sum(series[narrow], on_grid[narrow])
+        return value, mean_waves
+
+    def _gaussian_sum(self, series, on_grid) -> tuple[torch.Tensor, torch.Tensor]:
+        """What `_integrate` gives, from a Gaussian at each maximum."""
+        row, angle, log_share, bend = self._maxima(series, on_grid)
+        best = log_share.new_full((len(series),), -torch.inf)
+        best = best.scatter_reduce(0, row, log_share, "amax")
+        share = (log_share - best[row]).exp()
+        total = torch.zeros_like(best).index_add(0, row, share)
+        phase = angle[:, None] * self.orders
+        fading = (-self.orders_squared / (2 * bend[:, None])).exp()  # mean wave of a Gaussian
+        waves = [torch.ones_like(angle)[:, None], fading * phase.cos(), fading * phase.sin()]
+        waves = share[:, None] * torch.cat(waves, dim=-1)
+        waves = torch.zeros_like(series).index_add(0, row, waves) / total[:, None]
+        return best + total.log() - np.log(2 * np.pi) / 2, waves
 
     def modes(self, series: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Maxima of a log posterior: angle, probability and standard deviation, (B, N) each."""
-        height, angle, bend = self._modes(series, series @ self.waves)
-        probability = torch.softmax(height - bend.log() / 2, -1)
-        return wrap(angle), probability, bend.rsqrt()
+        """Maxima of a log posterior, most probable first: angle, probability and standard
+        deviation, (B, N) each; of those that are not there the probability is zero."""
+        row, angle, log_share, bend = self._maxima(series, series @ self.waves)
+        order = log_share.argsort(descending=True)
+        order = order[row[order].argsort(stable=True)]
+        row, angle, log_share, bend = (v[order] for v in (row, angle, log_share, bend))
+        rank = torch.arange(len(row), device=row.device) - torch.searchsorted(row, row)
+        first = rank < N_MODES
+        place = row[first], rank[first]
+        found = series.new_zeros(3, len(series), N_MODES)
+        found[1] = -torch.inf
+        for table, values in zip(found, (wrap(angle), log_share, bend.rsqrt()), strict=True):
+            table[place] = values[first]
+        return found[0], torch.softmax(found[1], -1), found[2]
 
-    def _modes(self, series: torch.Tensor, on_grid: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Height, angle and curvature of the N highest maxima, (B, N)."""
-        top = (on_grid >= on_grid.roll(1, -1)) & (on_grid > on_grid.roll(-1, -1))
-        best, index = torch.where(top, on_grid, -torch.inf).topk(N_MODES, dim=-1)
-        with torch.no_grad():
-            angle = self._refine(series, self.grid[index])
-        height, _, bend = self.at(series, angle)
+    def _maxima(self, series: torch.Tensor, on_grid: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """All maxima that count, of all series in one list: the row each belongs to, its angle,
+        the log of what a Gaussian there adds to the integral, and its curvature.
+
+        Between the points of the grid a maximum can be higher by 8 % of its height at most
+        (Bernstein: f(x + d) >= max f cos(m d) for a series of degree m).
+        """
+        swing = on_grid - series[:, :1]
+        least = LOWEST_ON_GRID * swing.amax(-1, keepdim=True) - NEGLIGIBLE_NATS
+        top = (swing >= swing.roll(1, -1)) & (swing > swing.roll(-1, -1)) & (swing > least)
+        row, index = top.nonzero(as_tuple=True)
+        angle, height, bend = self._refine(series[row], on_grid, row, index)
         bend = bend.clamp_min(0.01 / self.step**2)  # a shoulder is no wide maximum
-        return torch.where(best.isfinite(), height, FAR_BELOW), angle, bend
+        return row, angle, height - bend.log() / 2, bend
 
     def at(self, series: torch.Tensor, angle: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Value, slope and downward curvature of series (B, 2m + 1) at angles (B, N)."""
-        cosine, sine = series[:, None, 1:].chunk(2, dim=-1)
-        phase = angle[..., None] * self.orders
+        """Value, slope and downward curvature of series (N, 2m + 1) at one angle each, (N,)."""
+        cosine, sine = series[:, 1:].chunk(2, dim=-1)
+        phase = angle[:, None] * self.orders
         cos, sin = phase.cos(), phase.sin()
         even = cosine * cos + sine * sin
         slope = (sine * cos - cosine * sin) @ self.orders
-        return series[:, :1] + even.sum(-1), slope, even @ self.orders**2
+        return series[:, 0] + even.sum(-1), slope, even @ self.orders_squared
 
-    def _refine(self, series: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
-        """Newton's method from angles (B, N) of the grid to the maxima beside them."""
-        for _ in range(3):
-            _, slope, bend = self.at(series, angle)
-            step = torch.where(bend > 0, slope / bend.clamp_min(1e-12), 0.0)
-            angle = angle + step.clamp(-self.step, self.step)
-        return angle
+    def _parabola(self, on_grid, row, index) -> tuple[torch.Tensor, torch.Tensor]:
+        """Top and downward curvature, in steps of the grid, of the parabola through a point of the
+        grid and the points beside it; (N,) rows and indices."""
+        before, here, after = (on_grid[row, (index + i) % len(self.grid)] for i in (-1, 0, 1))
+        bend = (2 * here - before - after).clamp_min(1e-30)
+        return ((after - before) / (2 * bend)).clamp(-0.5, 0.5), bend
+
+    def _refine(self, series, on_grid, row, index) -> tuple[torch.Tensor, ...]:
+        """Angle, height and curvature (N,) of the maxima beside points of the grid.
+
+        The parabola comes within a hundredth of a period, one of Newton's steps squares that.
+        `series` are those of the rows, (N, 2m + 1).
+        """
+        angle = self.grid[index] + self.step * self._parabola(on_grid, row, index)[0]
+        height, slope, bend = self.at(series, angle)
+        step = torch.where(bend > 0, slope / bend.clamp_min(1e-30), 0.0)
+        step = step.clamp(-self.step / 2, self.step / 2)
+        return angle + step, height + slope * step / 2, bend
+
+    def _all_rows(self, series: torch.Tensor) -> torch.Tensor:
+        return torch.arange(len(series), device=series.device)
 
     def best_angle(self, series: torch.Tensor) -> torch.Tensor:
         """The angle (B,) at the top of each series: the best of the grid, refined."""
-        return self._refine(series, self.grid[(series @ self.waves).argmax(-1)][:, None])[:, 0]
+        on_grid = series @ self.waves
+        return self._refine(series, on_grid, self._all_rows(series), on_grid.argmax(-1))[0]
 
     def nearest_angle(self, series: torch.Tensor) -> torch.Tensor:
         """Of the tops of each series that are nearly the highest, the one nearest to zero (B,).
@@ -147,7 +219,7 @@ class AngleSeries:
         top = (height >= height.roll(1, -1)) & (height >= height.roll(-1, -1))
         top &= height >= NEARLY_BEST * height.amax(-1, keepdim=True)
         distance = torch.where(top, self.grid.abs(), torch.inf)
-        return self._refine(series, self.grid[distance.argmin(-1)][:, None])[:, 0]
+        return self._refine(series, height, self._all_rows(series), distance.argmin(-1))[0]
 
     def turn(self, series: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
         """The series (B, 2m + 1) of motifs turned by -angle: its top moves by +angle."""
@@ -164,12 +236,14 @@ class ShiftedSeries(AngleSeries):
     angle, of twice the degree.
     """
 
-    def __init__(self, basis: DiskHarmonics, device: str = "cpu"):
-        super().__init__(basis, device, degree=2)
-        self.slopes = torch.as_tensor(basis.shift_slopes(), device=device)  # (2, K, K)
+    def __init__(self, basis: DiskHarmonics):
+        super().__init__(basis, degree=2)
         weights = torch.full_like(self.waves[:, :1], 2 / len(self.grid))
         weights[0] /= 2
-        self.to_series = (weights * self.waves).T  # (A, 4m+1), exact up to twice the degree
+        self._hold(
+            slopes=torch.as_tensor(basis.shift_slopes()),  # (2, K, K)
+            to_series=(weights * self.waves).T,  # (A, 4m + 1), exact up to twice the degree
+        )
 
     def log_posterior(self, c, g, log_sigma, log_shift):
         series, rest = super().log_posterior(c, g, log_sigma)
@@ -180,7 +254,7 @@ class ShiftedSeries(AngleSeries):
 
     def fitted(self, c, g, angle, log_sigma, log_shift):
         pull, spread, _ = self._pull(c, g, log_sigma, log_shift)
-        here = torch.stack([self.at(p, angle[:, None])[0][:, 0] for p in pull], dim=-1)
+        here = torch.stack([self.at(p, angle)[0] for p in pull], dim=-1)
         row, col = shift = (here[:, None] @ spread)[:, 0].T
         moved = g + sum(
             a[:, None] * (g @ slope) for a, slope in zip(shift, self.slopes, strict=True)

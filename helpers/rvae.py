@@ -27,7 +27,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
-from tqdm.auto import tqdm
 
 from .contrast import Contrast, warn_of_other_pixel_size
 from .device import one_thread, pick_device
@@ -37,12 +36,9 @@ from .harmonics import DiskHarmonics, data_band_limit
 from .model_file import read_model, refusing_damaged, write_model
 from .noise import Noise
 from .posterior import AngleSeries, ShiftedSeries, wrap
-from .schedule import LEARNING_RATE, Schedule
+from .training import train
 
-BATCH = 256
 HIDDEN = 128
-SIGMA_PACE = 5  # one number falls by a factor of ten: it may move faster than the networks
-ADAM_BETAS = (0.9, 0.98)  # gradients change fast as the noise level falls: forget old ones
 CLASS_SIZE = 3.0  # of the entry that marks a class: farther apart than latents of one class
 SAMPLE = 2000  # sub-images that are enough to measure the noise on
 MIN_SUBIMAGES = 16
@@ -51,27 +47,50 @@ LEAST_NATS = 0.5  # what angle and latents together must tell of a sub-image
 
 
 class Motifs(nn.Module):
-    """The two networks: coefficients (B, K) -> z (B, d), and z -> the motif at rest (B, K).
+    """What is believed of a sub-image: a motif drawn from z, turned by any angle, in noise.
 
-    Both also see the class of a sub-image (B, n), a row of zeros with one entry; n may be 0.
+    In the shapes below, B sub-images have K coefficients c (B, K) and d latents z (B, d), and
+    `of_class` (B, n) is a row of zeros with one entry for the class of each; n may be 0.
     """
 
-    def __init__(self, n_coefficients: int, latent_dim: int, n_classes: int):
+    def __init__(self, basis: DiskHarmonics, latent_dim: int, n_classes: int, offsets: bool):
         super().__init__()
-        self.encoder = _three_layers(n_coefficients + n_classes, 2 * latent_dim)
-        self.decoder = _three_layers(latent_dim + n_classes, n_coefficients)
+        self.encoder = _three_layers(len(basis) + n_classes, 2 * latent_dim)
+        self.decoder = _three_layers(latent_dim + n_classes, len(basis))
         self.log_sigma = nn.Parameter(torch.zeros(()))
         self.log_shift = nn.Parameter(torch.tensor(-1.0))  # of the window's centre, in pixels
         self.register_buffer("axes", torch.eye(latent_dim))  # (d, d), rows: latents in terms of z
-
-    def encode(self, c: torch.Tensor, of_class: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean and log-variance of z, (B, d) each."""
-        mean, log_variance = self.encoder(torch.cat([c, of_class], dim=-1)).chunk(2, dim=-1)
-        return mean, log_variance.clamp(-12, 6)
+        self.series = (ShiftedSeries if offsets else AngleSeries)(basis)
 
     def draw(self, z: torch.Tensor, of_class: torch.Tensor) -> torch.Tensor:
-        """Motifs (B, K) at rest."""
+        """Motifs g(z) at rest, (B, K)."""
         return self.decoder(torch.cat([z, of_class], dim=-1))
+
+    def propose(self, c: torch.Tensor, of_class: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean and log-variance of z, (B, d) each.
+
+        Each sub-image is first turned to where it agrees best with the motif of z = 0: the encoder
+        sees all of them in one orientation, and latents are invariant by construction.
+        """
+        with torch.no_grad():
+            kinds = of_class if of_class.shape[1] else of_class[:1]  # without classes, one for all
+            at_zero = self.draw(c.new_zeros(len(kinds), len(self.axes)), kinds).expand_as(c)
+            turn = self.series.best_angle(self.series.of(c, at_zero))
+            centred = self.series.centred(c, at_zero, turn, self.log_sigma, self.log_shift)
+            upright = self.series.rotate(centred, -turn)
+        seen = self.encoder(torch.cat([upright, of_class], dim=-1))
+        mean, log_variance = seen.chunk(2, dim=-1)
+        return mean, log_variance.clamp(-12, 6)
+
+    def loss(self, c, of_class, beta: float, chance: torch.Generator) -> tuple[torch.Tensor, ...]:
+        """misfit + beta * KL, then its parts; averages over the batch."""
+        mean, log_variance = self.propose(c, of_class)
+        chosen = torch.randn(mean.shape, generator=chance, device=c.device)
+        g = self.draw(mean + (log_variance / 2).exp() * chosen, of_class)
+        series, rest = self.series.log_posterior(c, g, self.log_sigma, self.log_shift)
+        misfit = -(self.series.log_mean(series) + rest).mean()
+        kl = (mean.square() + log_variance.exp() - 1 - log_variance).sum(-1).mean() / 2
+        return misfit + beta * kl, misfit, kl
 
 
 def _three_layers(n_in: int, n_out: int) -> nn.Sequential:
@@ -139,12 +158,12 @@ class RVAE:
 
     def _lay_out(self, basis: DiskHarmonics) -> None:
         """New networks on a basis; the global random state is left as it was."""
-        self.basis = basis
-        self._series = (ShiftedSeries if self.offsets else AngleSeries)(basis, self.device)
+        self.basis, self._reference = basis, None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            motifs = Motifs(len(basis), self.latent_dim, len(self._classes))
-        self._motifs, self._reference = motifs.to(self.device), None
+            motifs = Motifs(basis, self.latent_dim, len(self._classes), self.offsets)
+        self._motifs = motifs.to(self.device)
+        self._series = self._motifs.series
 
     def __repr__(self) -> str:
         state = "untrained" if self._reference is None else f"trained, {len(self.history)} epochs"
@@ -197,62 +216,12 @@ class RVAE:
         self._contrast, self.pixel_size_nm = Contrast.of(c, self.basis), pixel_size_nm
         c, of_class = self._prepare(c, self._contrast), self._one_hot(classes, len(c))
         with one_thread():
-            self._train(c, of_class, epochs, progress)
+            self.history = train(
+                self._motifs, c, of_class,
+                epochs=epochs, beta=self.beta, seed=self.seed, progress=progress,
+            )  # fmt: skip
             self._settle(c, of_class)
         return self
-
-    def _train(self, c, of_class, epochs: int | None, progress: bool) -> None:
-        chance = torch.Generator(self.device).manual_seed(self.seed)
-        noise = [self._motifs.log_sigma, self._motifs.log_shift]
-        networks = [*self._motifs.encoder.parameters(), *self._motifs.decoder.parameters()]
-        groups = [{"params": networks, "pace": 1}, {"params": noise, "pace": SIGMA_PACE}]
-        optimiser = torch.optim.Adam(groups, lr=LEARNING_RATE, betas=ADAM_BETAS, fused=True)
-        plan, self.history = Schedule(-(-len(c) // BATCH), epochs), []
-        bar = tqdm(total=epochs, desc="rVAE", unit="epoch", disable=not progress)
-        while not plan.done:
-            for group in optimiser.param_groups:
-                group["lr"] = plan.learning_rate * group["pace"]
-            row = self._one_pass(c, of_class, self.beta * plan.beta_factor, optimiser, chance)
-            row = {"epoch": plan.epoch + 1, **row, "learning_rate": plan.learning_rate}
-            self.history.append(row)
-            plan.record(row["loss"])
-            bar.set_postfix({name: f"{row[name]:.2f}" for name in ("loss", "misfit", "kl")})
-            bar.update()
-        bar.close()
-
-    def _one_pass(self, c, of_class, beta: float, optimiser, chance: torch.Generator) -> dict:
-        """One pass over all sub-images; returns the averages of the pass."""
-        totals = torch.zeros(3, device=c.device)
-        for batch in torch.randperm(len(c), generator=chance, device=c.device).split(BATCH):
-            some, k = c[batch], of_class[batch]
-            mean, log_variance = self._propose(some, k)
-            chosen = torch.randn(mean.shape, generator=chance, device=c.device)
-            z = mean + (log_variance / 2).exp() * chosen
-            g, noise = self._motifs.draw(z, k), (self._motifs.log_sigma, self._motifs.log_shift)
-            series, rest = self._series.log_posterior(some, g, *noise)
-            misfit = -(self._series.log_mean(series) + rest).mean()
-            kl = (mean**2 + log_variance.exp() - 1 - log_variance).sum(-1).mean() / 2
-            loss = misfit + beta * kl
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            totals += len(batch) / len(c) * torch.stack([loss, misfit, kl]).detach()
-        loss, misfit, kl = totals.tolist()
-        sigma = self._motifs.log_sigma.exp().item()
-        return {"loss": loss, "misfit": misfit, "kl": kl, "beta": beta, "sigma": sigma}
-
-    def _propose(self, c: torch.Tensor, of_class) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean and log-variance of z, (B, d) each.
-
-        Each sub-image is first turned to where it agrees best with the motif of z = 0: the encoder
-        sees all of them in one orientation, and latents are invariant by construction.
-        """
-        with torch.no_grad():
-            at_zero = self._motifs.draw(c.new_zeros(len(c), self.latent_dim), of_class)
-            turn = self._series.best_angle(self._series.of(c, at_zero))
-            noise = self._motifs.log_sigma, self._motifs.log_shift
-            upright = self._series.rotate(self._series.centred(c, at_zero, turn, *noise), -turn)
-        return self._motifs.encode(upright, of_class)
 
     # ------------------------------------------------------- after the training
 
@@ -261,7 +230,7 @@ class RVAE:
         """Choose the axes of the latents, fix the zero of the angle, and measure the noise."""
         some = slice(None, None, -(-len(c) // SAMPLE))
         c, of_class = c[some], of_class[some]
-        z = self._propose(c, of_class)[0]
+        z = self._motifs.propose(c, of_class)[0]
         self._motifs.axes.copy_(choose_axes(lambda z: self._motifs.draw(z, of_class), z))
         self._reference = reference_motif(self._series, self._motifs.draw(z, of_class))
         self._noise = self._measure_noise(c, of_class)
@@ -279,7 +248,7 @@ class RVAE:
     def _measure_noise(self, c: torch.Tensor, of_class: torch.Tensor) -> Noise:
         some = slice(None, None, -(-len(c) // SAMPLE))
         c, of_class = c[some], of_class[some]
-        g = self._motifs.draw(self._propose(c, of_class)[0], of_class)
+        g = self._motifs.draw(self._motifs.propose(c, of_class)[0], of_class)
         turn = self._series.best_angle(self._series.of(c, g))
         turned = self._series.rotate(g, turn)
         shifts = [turned @ torch.as_tensor(s, device=c.device) for s in self.basis.shift_slopes()]
@@ -344,7 +313,7 @@ class RVAE:
         return Encoding(*(np.concatenate(values) for values in zip(*parts, strict=True)))
 
     def _encode_part(self, c, of_class, noise: Noise) -> list[np.ndarray]:
-        z, log_variance = self._propose(c, of_class)
+        z, log_variance = self._motifs.propose(c, of_class)
         g = self._motifs.draw(z, of_class)
         latent = z @ self._motifs.axes.T
         latent_sd = (log_variance.exp() @ (self._motifs.axes**2).T).sqrt()

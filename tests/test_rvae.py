@@ -183,7 +183,7 @@ def test_an_interrupted_training_leaves_no_trained_model(monkeypatch):
 
     stack, _ = turned_stack(60)
     model = RVAE(WINDOW).fit(stack, epochs=1, progress=False)
-    monkeypatch.setattr(RVAE, "_one_pass", interrupt)
+    monkeypatch.setattr("helpers.training._one_pass", interrupt)
     with pytest.raises(KeyboardInterrupt):
         model.fit(stack, epochs=1, progress=False)
     assert "untrained" in repr(model)
@@ -410,7 +410,7 @@ def test_shift_is_marginalised_as_a_sum_over_shifts_says():
                 squared = (c - turned).square().sum().double()
                 log_p = -squared / (2 * torch.exp(2 * log_sigma)) - len(basis) * log_sigma
                 total += prior[i, j] * torch.exp(log_p - 100)
-        found = series.at(waves, torch.tensor([[angle]]))[0] + rest
+        found = series.at(waves, torch.tensor([angle]))[0] + rest
         assert found.item() - 100 == pytest.approx(np.log(total.item()), abs=0.05)
 
 
