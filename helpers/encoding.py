@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 
 from .angles import fold_angles
+from .noise import Noise
+from .posterior import wrap
 
 NARROW_RAD = 0.02  # below this a maximum of the posterior counts as Gaussian
 N_ANGLES = 720
+PART = 4096  # sub-images encoded at a time
 
 
 @dataclass(frozen=True)
@@ -85,3 +89,28 @@ class Encoding:
 
 def _angle_grid(count: int) -> np.ndarray:
     return np.arange(count) * 2 * np.pi / count - np.pi
+
+
+@torch.no_grad()
+def encode_all(motifs, c: torch.Tensor, of_class: torch.Tensor, noise: Noise) -> Encoding:
+    """What trained `motifs` say of normalised coefficients (M, K) of classes (M, n)."""
+    pairs = zip(c.split(PART), of_class.split(PART), strict=True)
+    parts = [_encode_part(motifs, *pair, noise) for pair in pairs]
+    return Encoding(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+
+
+def _encode_part(motifs, c, of_class, noise: Noise) -> list[np.ndarray]:
+    """The arrays of an Encoding, in the order of its fields."""
+    z, log_variance = motifs.propose(c, of_class)
+    g, series = motifs.draw(z, of_class), motifs.series
+    latent_sd = (log_variance.exp() @ (motifs.axes**2).T).sqrt()
+    spread = c.new_tensor(noise.effective_sigma).log(), motifs.log_shift
+    posterior, _ = series.log_posterior(c, g, *spread)
+    turn = series.best_angle(posterior)
+    fitted, offset = series.fitted(c, g, turn, *spread)
+    residual = (c - fitted).square().mean(-1).sqrt() / motifs.log_sigma.exp()
+    gauge = motifs.gauge(g)
+    posterior = series.turn(posterior, gauge)
+    values = [wrap(turn + gauge), z @ motifs.axes.T, latent_sd, residual, offset]
+    values += [*series.modes(posterior), posterior]
+    return [v.double().cpu().numpy() for v in values]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from .harmonics import DiskHarmonics, disk_mask
 
@@ -71,6 +72,19 @@ class Noise:
         variance = np.median(misfit)
         overdispersion = (score**2).sum() / (variance * (parts**2).sum())
         return cls(float(np.sqrt(variance)), float(max(1.0, overdispersion)))
+
+
+@torch.no_grad()
+def measure_noise(motifs, basis: DiskHarmonics, c: torch.Tensor, of_class: torch.Tensor) -> Noise:
+    """Noise of normalised coefficients (M, K) of classes (M, n) about trained `motifs`.
+
+    A shift of the window and another gain are no noise.
+    """
+    g, series = motifs.draw(motifs.propose(c, of_class)[0], of_class), motifs.series
+    turned = series.rotate(g, series.best_angle(series.of(c, g)))
+    shifts = [turned @ torch.as_tensor(s, device=c.device) for s in basis.shift_slopes()]
+    changes = (c - turned, series.slope(turned), torch.stack([turned, *shifts], dim=1))
+    return Noise.of(*(v.cpu().numpy() for v in changes), basis)
 
 
 def _without(vectors: np.ndarray, others: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ N_MODES = 8  # maxima of a posterior that are followed: alternatives the data le
 NARROW = 0.7  # steps of the grid: a maximum narrower than this is integrated as a Gaussian
 NEARLY_BEST = 0.5  # of the highest overlap of two motifs: what counts as another way to align them
 LOWEST_ON_GRID = 0.92  # of its height: a maximum at the point of the grid beside it
-NEGLIGIBLE_NATS = 20  # a maximum lower by more adds nothing
+NEGLIGIBLE_NATS = 12  # a maximum lower by more adds nothing
 
 
 def wrap(angle: torch.Tensor) -> torch.Tensor:

@@ -30,17 +30,17 @@ from torch import nn
 
 from .contrast import Contrast, warn_of_other_pixel_size
 from .device import one_thread, pick_device
-from .encoding import Encoding
+from .encoding import Encoding, encode_all
 from .gauge import choose_axes, reference_motif
 from .harmonics import DiskHarmonics, data_band_limit
 from .model_file import read_model, refusing_damaged, write_model
-from .noise import Noise
-from .posterior import AngleSeries, ShiftedSeries, wrap
+from .noise import Noise, measure_noise
+from .posterior import AngleSeries, ShiftedSeries
 from .training import train
 
 HIDDEN = 128
 CLASS_SIZE = 3.0  # of the entry that marks a class: farther apart than latents of one class
-SAMPLE = 2000  # sub-images that are enough to measure the noise on
+SAMPLE = 1000  # sub-images that are enough to measure the noise on
 MIN_SUBIMAGES = 16
 ENOUGH_SUBIMAGES = 200
 LEAST_NATS = 0.5  # what angle and latents together must tell of a sub-image
@@ -60,6 +60,7 @@ class Motifs(nn.Module):
         self.log_sigma = nn.Parameter(torch.zeros(()))
         self.log_shift = nn.Parameter(torch.tensor(-1.0))  # of the window's centre, in pixels
         self.register_buffer("axes", torch.eye(latent_dim))  # (d, d), rows: latents in terms of z
+        self.register_buffer("reference", torch.zeros(len(basis)))  # (K,), its angle is zero
         self.series = (ShiftedSeries if offsets else AngleSeries)(basis)
 
     def draw(self, z: torch.Tensor, of_class: torch.Tensor) -> torch.Tensor:
@@ -81,6 +82,10 @@ class Motifs(nn.Module):
         seen = self.encoder(torch.cat([upright, of_class], dim=-1))
         mean, log_variance = seen.chunk(2, dim=-1)
         return mean, log_variance.clamp(-12, 6)
+
+    def gauge(self, g: torch.Tensor) -> torch.Tensor:
+        """Turn (B,) of each motif (B, K) against the reference motif."""
+        return self.series.nearest_angle(self.series.of(g, self.reference.expand_as(g)))
 
     def loss(self, c, of_class, beta: float, chance: torch.Generator) -> tuple[torch.Tensor, ...]:
         """misfit + beta * KL, then its parts; averages over the batch."""
@@ -153,20 +158,18 @@ class RVAE:
         self._classes: list[str] = []
         self._contrast: Contrast | None = None  # of the training stack
         self._noise: Noise | None = None  # likewise
-        self._reference: torch.Tensor | None = None  # (K,), the motif whose angle is zero
         self._lay_out(DiskHarmonics.build(window_px, band_limit))
 
     def _lay_out(self, basis: DiskHarmonics) -> None:
         """New networks on a basis; the global random state is left as it was."""
-        self.basis, self._reference = basis, None
+        self.basis, self._noise = basis, None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             motifs = Motifs(basis, self.latent_dim, len(self._classes), self.offsets)
         self._motifs = motifs.to(self.device)
-        self._series = self._motifs.series
 
     def __repr__(self) -> str:
-        state = "untrained" if self._reference is None else f"trained, {len(self.history)} epochs"
+        state = "untrained" if self._noise is None else f"trained, {len(self.history)} epochs"
         size = f"window_px={self.basis.window_px}, latent_dim={self.latent_dim}"
         return f"RVAE({size}, {len(self.basis)} harmonics, {state})"
 
@@ -228,13 +231,13 @@ class RVAE:
     @torch.no_grad()
     def _settle(self, c: torch.Tensor, of_class: torch.Tensor) -> None:
         """Choose the axes of the latents, fix the zero of the angle, and measure the noise."""
-        some = slice(None, None, -(-len(c) // SAMPLE))
+        some, motifs = slice(None, None, -(-len(c) // SAMPLE)), self._motifs
         c, of_class = c[some], of_class[some]
-        z = self._motifs.propose(c, of_class)[0]
-        self._motifs.axes.copy_(choose_axes(lambda z: self._motifs.draw(z, of_class), z))
-        self._reference = reference_motif(self._series, self._motifs.draw(z, of_class))
+        z = motifs.propose(c, of_class)[0]
+        motifs.axes.copy_(choose_axes(lambda z: motifs.draw(z, of_class), z))
+        motifs.reference.copy_(reference_motif(motifs.series, motifs.draw(z, of_class)))
         self._noise = self._measure_noise(c, of_class)
-        told = self._encode_all(c, of_class, self._noise).angle_nats.mean()
+        told = encode_all(motifs, c, of_class, self._noise).angle_nats.mean()
         nats = told + self.history[-1]["kl"]
         if nats < LEAST_NATS:
             warnings.warn(
@@ -244,20 +247,9 @@ class RVAE:
                 stacklevel=3,
             )
 
-    @torch.no_grad()
     def _measure_noise(self, c: torch.Tensor, of_class: torch.Tensor) -> Noise:
         some = slice(None, None, -(-len(c) // SAMPLE))
-        c, of_class = c[some], of_class[some]
-        g = self._motifs.draw(self._motifs.propose(c, of_class)[0], of_class)
-        turn = self._series.best_angle(self._series.of(c, g))
-        turned = self._series.rotate(g, turn)
-        shifts = [turned @ torch.as_tensor(s, device=c.device) for s in self.basis.shift_slopes()]
-        changes = (c - turned, self._series.slope(turned), torch.stack([turned, *shifts], dim=1))
-        return Noise.of(*(v.cpu().numpy() for v in changes), self.basis)
-
-    def _gauge(self, g: torch.Tensor) -> torch.Tensor:
-        """Turn (B,) of each decoded motif against the reference motif."""
-        return self._series.nearest_angle(self._series.of(g, self._reference.expand_as(g)))
+        return measure_noise(self._motifs, self.basis, c[some], of_class[some])
 
     # ------------------------------------------------------------------- using
 
@@ -296,7 +288,8 @@ class RVAE:
         c = self.basis.project(stack)
         of_class = self._one_hot(classes, len(c))
         if normalization == "model":
-            return self._encode_all(self._prepare(c, self._contrast), of_class, self._noise)
+            c, noise = self._prepare(c, self._contrast), self._noise
+            return encode_all(self._motifs, c, of_class, noise)
         if len(c) < ENOUGH_SUBIMAGES:
             warnings.warn(
                 f"offset, gain and noise were estimated from {len(c)} sub-images; under "
@@ -304,29 +297,7 @@ class RVAE:
                 stacklevel=2,
             )
         c = self._prepare(c, Contrast.of(c, self.basis))
-        return self._encode_all(c, of_class, self._measure_noise(c, of_class))
-
-    @torch.no_grad()
-    def _encode_all(self, c, of_class, noise: Noise) -> Encoding:
-        pairs = zip(c.split(4096), of_class.split(4096), strict=True)
-        parts = [self._encode_part(*pair, noise) for pair in pairs]
-        return Encoding(*(np.concatenate(values) for values in zip(*parts, strict=True)))
-
-    def _encode_part(self, c, of_class, noise: Noise) -> list[np.ndarray]:
-        z, log_variance = self._motifs.propose(c, of_class)
-        g = self._motifs.draw(z, of_class)
-        latent = z @ self._motifs.axes.T
-        latent_sd = (log_variance.exp() @ (self._motifs.axes**2).T).sqrt()
-        spread = c.new_tensor(noise.effective_sigma).log(), self._motifs.log_shift
-        series, _ = self._series.log_posterior(c, g, *spread)
-        turn = self._series.best_angle(series)
-        fitted, offset = self._series.fitted(c, g, turn, *spread)
-        residual = (c - fitted).square().mean(-1).sqrt() / self._motifs.log_sigma.exp()
-        gauge = self._gauge(g)
-        series = self._series.turn(series, gauge)
-        values = (wrap(turn + gauge), latent, latent_sd, residual, offset)
-        values = (*values, *self._series.modes(series), series)
-        return [v.double().cpu().numpy() for v in values]
+        return encode_all(self._motifs, c, of_class, self._measure_noise(c, of_class))
 
     @torch.no_grad()
     def decode(
@@ -350,8 +321,7 @@ class RVAE:
         z = torch.as_tensor(latent, device=self.device) @ self._motifs.axes
         g = self._motifs.draw(z, of_class)
         angle = torch.as_tensor(np.broadcast_to(angle, len(g)).astype(np.float32).copy())
-        gauge = self._gauge(g)
-        g = self._series.rotate(g, angle.to(self.device) - gauge)
+        g = self._motifs.series.rotate(g, angle.to(self.device) - self._motifs.gauge(g))
         motifs = self.basis.synthesise(g.cpu().numpy())
         return motifs * np.float32(self._contrast.gain) + np.float32(self._contrast.offset)
 
@@ -374,7 +344,7 @@ class RVAE:
         return torch.as_tensor(CLASS_SIZE * marks.astype(np.float32), device=self.device)
 
     def _require_training(self) -> None:
-        if self._reference is None:
+        if self._noise is None:
             raise RuntimeError("this model is not trained yet: call fit(stack) first")
 
     # ------------------------------------------------------------------ keeping
@@ -395,8 +365,7 @@ class RVAE:
             "noise": asdict(self._noise),
             "history": self.history,
         }
-        weights = self._motifs.state_dict() | {"reference": self._reference}
-        return write_model(path, weights, settings)
+        return write_model(path, self._motifs.state_dict(), settings)
 
     @classmethod
     def load(cls, path: str | Path, *, device: str = "auto") -> RVAE:
@@ -414,7 +383,6 @@ class RVAE:
             model = cls(settings["window_px"], device=device, **{k: settings[k] for k in names})
             model._classes = settings["classes"]
             model._lay_out(model.basis)
-            model._reference = weights.pop("reference").to(device)
             model._motifs.load_state_dict(weights)
             model._contrast = Contrast(**settings["contrast"])
             model._noise = Noise(**settings["noise"])

@@ -1,21 +1,15 @@
 """Baselines: what principal components, a plain VAE and a coordinate VAE make of a turn."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from test_harmonics import motif
 from test_rvae import NOISE, WINDOW, turned_stack
 
-from helpers import RVAE
+from helpers import RVAE, CoordinateVAE, PlainVAE, principal_components
 from helpers.angles import align_gauge, fold_angles
 from helpers.harmonics import DiskHarmonics, disk_mask, pixel_offsets
 from helpers.simulate.score import r_squared
-
-sys.path.insert(0, str(Path(__file__).parent / "benchmarks"))
-from baselines import CoordinateVAE, PlainVAE, principal_components
 
 SMALL = 9  # pixels: a coordinate network is slow
 MODELS = [PlainVAE, CoordinateVAE]

@@ -4,7 +4,7 @@
 
 `rvae.py` starts this file in a process of its own, with the Python that has the model, so that
 every model runs on one thread, under one clock and with its own memory. Seconds are those of the
-processor, not of the wall: another program on the machine lengthens the run but not the result.
+processor, not of the wall: another program on the machine disturbs them less, but still a little.
 AtomAI and pyroVED are used through their public interface alone. In both, a positive angle turns
 the motif counter-clockwise as displayed (rows down), as in this package; nothing is converted.
 """
@@ -54,7 +54,7 @@ def train_ours(stack, seed, limit_s):
 
 
 def train_coordinate(stack, seed, limit_s):
-    from baselines import CoordinateVAE
+    from helpers.baselines import CoordinateVAE
 
     model = CoordinateVAE(stack.shape[-1], latent_dim=2, seed=seed)
     pace = time_of(lambda: model.fit(stack, epochs=1, progress=False))

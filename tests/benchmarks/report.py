@@ -1,6 +1,7 @@
-"""Write what `rvae.py` measured into the tables of `book/benchmark.md`, between their markers."""
+"""Write what `rvae.py` and `bounds.py` measured into the tables of `book/benchmark.md`."""
 
 import re
+import statistics
 from pathlib import Path
 
 PAGE = Path(__file__).resolve().parents[2] / "book" / "benchmark.md"
@@ -18,15 +19,25 @@ SPECIMENS = {"crystal": "single crystal", "polycrystal": "polycrystal"}
 
 
 def write_page(results: dict) -> None:
-    """Replace each block of the page by what the results say."""
+    """Put what `rvae.py` measured into the page."""
+    models = results["models"]
+    fill_blocks(
+        conditions=conditions(results),
+        crystal=scores(models, "crystal"),
+        polycrystal=scores(models, "polycrystal"),
+        costs=costs(models),
+        settings=settings(models),
+    )
+
+
+def write_bounds(results: dict, bounds: dict) -> None:
+    """Put what `bounds.py` measured into the page."""
+    fill_blocks(bounds=promises(results, bounds), beta=weights(results["beta"]))
+
+
+def fill_blocks(**blocks: str) -> None:
+    """Replace each block of the page, between its two markers."""
     text = PAGE.read_text(encoding="utf-8")
-    blocks = {
-        "conditions": conditions(results),
-        "crystal": scores(results["models"], "crystal"),
-        "polycrystal": scores(results["models"], "polycrystal"),
-        "costs": costs(results["models"]),
-        "settings": settings(results["models"]),
-    }
     for name, block in blocks.items():
         between = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
         if not between.search(text):
@@ -41,13 +52,18 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def runs_of(models: dict, specimen: str | None = None):
-    """(input, model, run) of all that was run, in the order of the tables."""
+    """(input, model, run) in the order of the tables; a run that was not made says so."""
     for kind in [specimen] if specimen else SPECIMENS:
         for given in INPUTS:
             for name in MODELS:
-                for run in models.get(name, {"runs": []})["runs"]:
-                    if (run["specimen"], run["input"]) == (kind, given):
-                        yield INPUTS[given], name, run
+                asked = {"specimen": kind, "input": given}
+                runs = models.get(name, {"runs": []})["runs"]
+                made = [run for run in runs if asked.items() <= run.items()]
+                missing = [asked | {"no_run": "not run"}] if name in TRAINED else []
+                for run in made or missing:
+                    if "failed" in run:
+                        run = run | {"no_run": "failed"}
+                    yield INPUTS[given], name, run
 
 
 def number(value: float | None, form: str = ".2f", factor: float = 1) -> str:
@@ -81,7 +97,7 @@ def scores(models: dict, specimen: str) -> str:
     for given, name, run in runs_of(models, specimen):
         share = [number(run.get(k), ".1f", 100) for k in ("errors_90", "errors_180", "site")]
         rows.append([given, MODELS[name], number(run.get("error_deg")), *share])
-        rows[-1].append("failed" if "failed" in run else number(run.get("thickness_r2")))
+        rows[-1].append(run.get("no_run") or number(run.get("thickness_r2")))
     return table(head, rows)
 
 
@@ -92,8 +108,8 @@ def costs(models: dict) -> str:
     for given, name, run in runs_of(models):
         if name not in TRAINED:
             continue
-        if "failed" in run:
-            values = ["–", "–", "–", "failed", "–"]
+        if "no_run" in run:
+            values = ["–", "–", "–", run["no_run"], "–"]
         else:
             late = run["converged_s"] is None
             when = "not within the limit" if late else number(run["converged_s"], ".0f")
@@ -118,3 +134,32 @@ def settings(models: dict) -> str:
         ]
         parts.append("- " + "\n  ".join(line for line in lines if line))
     return "\n".join(parts)
+
+
+def promises(results: dict, bounds: dict) -> str:
+    """Median and worst of the seeds for each bound, with a word where it is missed."""
+    about, rows = results["about"], []
+    for name, bound in bounds.items():
+        values = results["found"].get(name)
+        if not values:
+            continue
+        worst = min(values) if bound.at_least else max(values)
+        sign, unit = ("≥" if bound.at_least else "≤"), f" {bound.unit}" * bool(bound.unit)
+        middle = f"{statistics.median(values):.4g}".replace("-", "−")
+        verdict = "" if bound.holds(worst) else " **missed**"
+        rows.append([bound.what, f"{sign} {bound.limit:g}{unit}", middle, f"{worst:.4g}{verdict}"])
+    seeds = ", ".join(map(str, about["seeds"]))
+    head = f"Seeds {seeds}; {about['date']}; {about['machine']}.\n\n"
+    return head + table(["what", "bound", "median", "worst"], rows)
+
+
+def weights(sweep: list[dict]) -> str:
+    """Angle error and site score for each dose, window and weight of the prior."""
+    betas = sorted({row["beta"] for row in sweep})
+    head = ["dose", "window (px)", *(f"β = {beta:g}" for beta in betas)]
+    rows = []
+    for dose, window in dict.fromkeys((row["dose"], row["window_px"]) for row in sweep):
+        cells = [r for r in sweep if (r["dose"], r["window_px"]) == (dose, window)]
+        said = {r["beta"]: f"{r['error_deg']:.2f}°, {100 * r['site']:.1f} %" for r in cells}
+        rows.append([dose, str(window), *(said[beta] for beta in betas)])
+    return table(head, rows)

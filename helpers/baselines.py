@@ -12,15 +12,17 @@ scale (mean 0, standard deviation 1 over the stack), and::
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import torch
 from torch import nn
 from tqdm.auto import tqdm
 
-from helpers.angles import fold_angles
-from helpers.device import one_thread
-from helpers.harmonics import disk_mask, pixel_offsets
-from helpers.subimages import as_window
+from .angles import fold_angles
+from .device import one_thread
+from .harmonics import disk_mask, pixel_offsets
+from .subimages import as_window
 
 HIDDEN = 128
 LEARNING_RATE = 1e-3
@@ -76,9 +78,11 @@ def _images(pixels: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return drawn
 
 
-def _three_layers(n_in: int, n_out: int) -> nn.Sequential:
-    first, second = nn.Linear(n_in, HIDDEN), nn.Linear(HIDDEN, HIDDEN)
-    return nn.Sequential(first, nn.Tanh(), second, nn.Tanh(), nn.Linear(HIDDEN, n_out))
+def _network(n_in: int, n_out: int, *, hidden: int = 2) -> nn.Sequential:
+    """A network with so many hidden layers of 128 numbers each."""
+    widths = [n_in, *[HIDDEN] * hidden]
+    layers = [part for pair in pairwise(widths) for part in (nn.Linear(*pair), nn.Tanh())]
+    return nn.Sequential(*layers, nn.Linear(HIDDEN, n_out))
 
 
 class PlainVAE:
@@ -105,7 +109,6 @@ class PlainVAE:
         self._mask = disk_mask(as_window(window_px))
         self.latent_dim, self.seed, self.history = int(latent_dim), int(seed), []
         self._prior_sd = torch.ones(self.latent_dim)  # of each number that is encoded
-        self._drawn_from_to = self.latent_dim, int(self._mask.sum())
 
     def fit(self, stack: np.ndarray, *, epochs: int, progress: bool = False) -> PlainVAE:
         """Train with exactly `epochs` passes over sub-images (M, w, w); return the model."""
@@ -116,8 +119,8 @@ class PlainVAE:
         x, self.history = torch.as_tensor((pixels - self._offset) / self._gain), []
         with torch.random.fork_rng(devices=[]), one_thread():
             torch.manual_seed(self.seed)
-            self._encoder = _three_layers(x.shape[1], 2 * len(self._prior_sd))
-            self._decoder = _three_layers(*self._drawn_from_to)
+            self._encoder = _network(x.shape[1], 2 * len(self._prior_sd))
+            self._decoder = self._make_decoder()
             weights = [*self._encoder.parameters(), *self._decoder.parameters()]
             optimiser = torch.optim.Adam(weights, lr=LEARNING_RATE)
             for epoch in tqdm(range(1, epochs + 1), unit="epoch", disable=not progress):
@@ -138,6 +141,9 @@ class PlainVAE:
             totals += len(batch) / len(x) * torch.stack([misfit, kl]).detach()
         misfit, kl = totals.tolist()
         return {"loss": misfit + kl, "misfit": misfit, "kl": kl}
+
+    def _make_decoder(self) -> nn.Sequential:
+        return _network(self.latent_dim, int(self._mask.sum()))
 
     def _draw(self, z: torch.Tensor) -> torch.Tensor:
         """Pixels (B, D) of the mask."""
@@ -189,10 +195,13 @@ class CoordinateVAE(PlainVAE):
         if not angle_prior_sd > 0:
             raise ValueError(f"angle_prior_sd={angle_prior_sd}, but a positive number is needed")
         self._prior_sd = torch.tensor([angle_prior_sd, *self._prior_sd.tolist()])
-        self._mask, self._drawn_from_to = np.ones_like(self._mask), (2 + self.latent_dim, 1)
+        self._mask = np.ones_like(self._mask)
         offset = torch.as_tensor(pixel_offsets(window_px) / (window_px / 2), dtype=torch.float32)
         y, x = torch.meshgrid(-offset, offset, indexing="ij")  # rows run down
         self._x, self._y = x.ravel(), y.ravel()  # (w * w,), in half windows
+
+    def _make_decoder(self) -> nn.Sequential:
+        return _network(2 + self.latent_dim, 1, hidden=3)  # the size of AtomAI's and pyroVED's
 
     def _draw(self, z: torch.Tensor) -> torch.Tensor:
         """Pixels (B, w * w): what is drawn at p, turned by t, is the motif at p turned by -t."""

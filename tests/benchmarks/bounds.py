@@ -1,0 +1,383 @@
+"""What is promised of the rVAE, measured on simulated images of fresh seeds.
+
+    .venv/bin/python tests/benchmarks/bounds.py [--seeds 7001 7002 7003] [--only speed grains …]
+
+Every part returns numbers by name; `BOUNDS` says which of them must lie where. The median and the
+worst of the seeds go into `book/_assets/bounds.json` and from there into a table of
+`book/benchmark.md`. Seeds below 1000 are for trials; those of the reported run are used for nothing
+else. Columns are those that `locate_columns` finds, unless a row says otherwise.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from datetime import date
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from report import write_bounds
+from rvae import ROOT, WITHIN_PX, error_shares, processor, scored
+from scipy import ndimage, stats
+
+from helpers import RVAE, align_stack, cut_subimages, locate_columns
+from helpers.angles import align_gauge, fold_angles
+from helpers.baselines import CoordinateVAE
+from helpers.neighbours import spatial_order
+from helpers.simulate.scan import Scan, scan_specimen
+from helpers.simulate.score import angle_errors, r_squared, share_right, sign_from_angle
+from helpers.simulate.specimen import polycrystal, single_crystal
+from helpers.simulate.truth import Truth, match_columns
+
+RESULTS = ROOT / "book" / "_assets" / "bounds.json"
+FRESH_SEEDS = (7001, 7002, 7003)
+GRAINS_DOSE, CRYSTAL_DOSE = 220, 250
+SCATTER_PX = 0.3  # of positions that are taken from the truth
+TURNS_DEG = (90, 13, 37)
+MANY = 100_000
+
+
+class Bound(NamedTuple):
+    what: str
+    limit: float
+    at_least: bool = False  # otherwise at most
+    unit: str = ""
+
+    def holds(self, value: float) -> bool:
+        return value >= self.limit if self.at_least else value <= self.limit
+
+
+def at_least(what: str, limit: float, unit: str = "") -> Bound:
+    return Bound(what, limit, True, unit)
+
+
+DOSES = {"full": 1, "quarter": 4, "sixteenth": 16}
+BOUNDS = {
+    "speed_ratio": at_least("coordinate decoder's time over ours, a sub-image and epoch", 400),
+    "fit_s": Bound("fit of 5,000 sub-images of 40 px to convergence", 10, unit="s"),
+    "grains_40_full": Bound("three grains, one frame, 40 px: median angle error", 0.34, unit="°"),
+    "grains_40_full_90": Bound("… 90° errors", 1, unit="%"),
+    "grains_64_full": Bound("three grains, one frame, 64 px: median angle error", 0.15, unit="°"),
+    "grains_64_full_90": Bound("… 90° errors", 0.5, unit="%"),
+    "grains_64_quarter": Bound("the same at 1/4 of the dose: median", 0.24, unit="°"),
+    "grains_64_quarter_90": Bound("… 90° errors", 0.5, unit="%"),
+    "true_64_sixteenth": Bound("1/16, true positions ± 0.3 px: median", 0.46, unit="°"),
+    "true_64_sixteenth_90": Bound("… 90° errors", 0.5, unit="%"),
+    "grains_64_sixteenth": Bound("1/16, located, offsets, cut again: median", 0.46, unit="°"),
+    "grains_64_sixteenth_90": Bound("… 90° errors", 0.5, unit="%"),
+    **{
+        f"within_{dose}_{end}": bound
+        for dose in DOSES
+        for end, bound in (
+            ("low", at_least(f"errors within one stated sd, {dose} dose, lower site", 60, "%")),
+            ("high", Bound(f"errors within one stated sd, {dose} dose, higher site", 76, unit="%")),
+        )
+    },
+    "sd_grows": at_least("least growth of the stated sd from one dose to the next", 1),
+    "site_mean": at_least("wedge, 8 frames, 40 px: site from the latents", 0.99),
+    "thickness_mean": at_least("… thickness R²", 0.90),
+    "sign_mean": at_least("… sign of the layer from the angle", 0.98),
+    "site_frame": at_least("wedge, one frame, 40 px: site from the latents", 0.98),
+    "thickness_frame": at_least("… thickness R²", 0.88),
+    "sign_frame": at_least("… sign of the layer from the angle", 0.98),
+    "eta2_mean": at_least("wedge, 8 frames: η² of one latent for the site", 0.9),
+    "spearman_mean": at_least("… Spearman correlation of the other with the thickness", 0.85),
+    "recut_angle": at_least("grid turned by 90°, 13°, 37°: angle moves by that ± 2°", 98, "%"),
+    "recut_latent": Bound("… latents move, in units of their spread", 0.05),
+    "transfer": Bound("trained on one crystal, another dose, gain, 17° turn: median", 1, unit="°"),
+    "encode_s": Bound("encode 100,000 sub-images of 40 px", 10, unit="s"),
+    "memory_gib": Bound("peak memory of fit, 100,000 sub-images of 40 px", 1.5, unit="GiB"),
+    "noise_warns": at_least("pure noise: warnings", 1),
+    "noise_sd": at_least("pure noise: median angle_sd", 1.5, "rad"),
+    "noise_moran": Bound("pure noise: strongest pattern, in sd of a permutation", 3),
+    "shuffled_moran": Bound("turned and dealt out at random: strongest pattern", 3),
+}
+
+
+# ------------------------------------------------------------------------------------- images
+
+
+class View(NamedTuple):
+    """One image and the true columns in it."""
+
+    image: np.ndarray
+    truth: Truth
+    places: np.ndarray  # (N, 2)
+
+
+def look(specimen, *, dose: float, seed: int, frames: int = 1) -> View:
+    stack, truth = scan_specimen(specimen, frames, scan=Scan(dose=dose), seed=seed)
+    stack = stack.astype(np.float32)
+    if frames == 1:
+        return View(stack[0], truth, truth.positions[0])
+    mean, shifts = align_stack(stack, progress=False)
+    return View(mean.data, truth, truth.positions[0] - shifts[0])
+
+
+def known(view: View, positions: np.ndarray) -> tuple[np.ndarray, Truth]:
+    """Which positions belong to a true column that is judged, and its truth."""
+    rows, partners = match_columns(positions, view.places, within_px=WITHIN_PX)
+    truth = view.truth.take(partners)
+    good = scored(truth)
+    return rows[good], truth.take(good)
+
+
+def turned_windows(image, positions, window_px: int, turn: np.ndarray) -> np.ndarray:
+    """Windows (M, w, w) on a sampling grid turned clockwise, in which motifs turn the other way."""
+    offset = np.arange(window_px) - (window_px - 1) / 2
+    row, col = offset[:, None], offset[None, :]
+    cos, sin = np.cos(turn)[:, None, None], np.sin(turn)[:, None, None]
+    places = np.stack([cos * row + sin * col, cos * col - sin * row])  # (2, M, w, w)
+    places = places + positions.T[:, :, None, None]
+    spline = ndimage.spline_filter(image.astype(np.float64), order=3, mode="mirror")
+    return ndimage.map_coordinates(spline, places, mode="mirror", prefilter=False, output="f4")
+
+
+# -------------------------------------------------------------------------------------- parts
+
+
+def speed(seed: int) -> dict:
+    """Both models on one thread, pass by pass in turn, by the clock of the processor."""
+    view = look(polycrystal(seed=seed), dose=GRAINS_DOSE, seed=seed)
+    stack = cut_subimages(view.image, locate_columns(view.image), 40)[0]
+    torch.set_num_threads(1)
+    ratios = []
+    for turn in range(3):
+        ours = seconds(lambda: RVAE(40, device="cpu").fit(stack, epochs=10, progress=False))
+        few = stack[turn::24]
+        theirs = seconds(lambda few=few: CoordinateVAE(40).fit(few, epochs=1))
+        ratios.append(theirs / len(few) / (ours / len(stack) / 10))
+    return {"speed_ratio": float(np.median(ratios))}
+
+
+def seconds(call) -> float:
+    began = time.process_time()
+    call()
+    return time.process_time() - began
+
+
+def grains(seed: int) -> dict:
+    """Angles of the polycrystal, at 40 px and, for three doses, at 64 px."""
+    specimen, found, sds = polycrystal(seed=seed), {}, []
+    view = look(specimen, dose=GRAINS_DOSE, seed=seed)
+    found |= angles_of(view, 40, "grains_40_full")[0]
+    for name, part in DOSES.items():
+        view = look(specimen, dose=GRAINS_DOSE / part, seed=seed)
+        said, sd, within = angles_of(view, 64, f"grains_64_{name}", again=part == 16)
+        found |= said | {f"within_{name}_low": min(within), f"within_{name}_high": max(within)}
+        sds.append(sd)
+    found |= angles_of(view, 64, "true_64_sixteenth", true=seed)[0]
+    return found | {"sd_grows": float(min(b / a for a, b in zip(sds, sds[1:], strict=False)))}
+
+
+def angles_of(view: View, window_px: int, name: str, *, again: bool = False, true: int = 0):
+    """Errors of the worse site, median stated sd, and share of errors within it for each site.
+
+    With `again`, motifs may lie off centre, and windows are cut once more where they were found.
+    """
+    if true:
+        scatter = np.random.default_rng(true).normal(size=view.places.shape)
+        positions = view.places + SCATTER_PX * scatter
+    else:
+        positions = locate_columns(view.image).positions
+    for _ in range(1 + again):
+        stack, kept = cut_subimages(view.image, positions, window_px)
+        encoding = RVAE(window_px, offsets=again).fit(stack, progress=False).encode(stack)
+        places, positions = positions[kept], positions[kept] + encoding.offset
+    rows, truth = known(view, places)
+    error = angle_errors(encoding.angle[rows], truth.angle_rad, truth.site, truth.sign)
+    shares, within = [], []
+    for site in ("Fe", "Sr2"):
+        here = (truth.site == site) & (truth.sign != 0)
+        shares.append(error_shares(error[here]))
+        small = np.abs(fold_angles(align_gauge(error[here], 0.0, order=4), 4))
+        within.append(100 * float(np.mean(small < encoding.folded_sd(4)[rows][here])))
+    median, errors_90, _ = np.max(shares, axis=0)
+    sd = float(np.median(encoding.folded_sd(4)[rows]))
+    return {name: float(median), f"{name}_90": 100 * float(errors_90)}, sd, within
+
+
+def wedge(seed: int) -> dict:
+    """Site, thickness and sign of the layer in a single crystal; time of the fits."""
+    found, specimen, times = {}, single_crystal(seed=seed), []
+    for name, frames in (("frame", 1), ("mean", 8)):
+        view = look(specimen, dose=CRYSTAL_DOSE, seed=seed, frames=frames)
+        positions = locate_columns(view.image).positions
+        stack, kept = cut_subimages(view.image, positions, 40)
+        model = RVAE(40)
+        times.append(seconds(lambda m=model, s=stack: m.fit(s, progress=False)))
+        times[-1] *= 5000 / len(stack)
+        encoding = model.encode(stack)
+        rows, truth = known(view, positions[kept])
+        latent, angle = encoding.latent[rows], encoding.angle[rows]
+        polar = truth.sign != 0
+        known_signs = truth.angle_rad[polar], truth.site[polar], truth.sign[polar]
+        told = sign_from_angle(angle[polar], *known_signs)
+        found[f"site_{name}"] = share_right(latent, truth.site)
+        found[f"thickness_{name}"] = r_squared(latent, truth.thickness_nm)
+        found[f"sign_{name}"] = float(np.mean(told == truth.sign[polar]))
+    eta2 = [between_groups(z, truth.site) for z in latent.T]
+    spearman = [abs(stats.spearmanr(z, truth.thickness_nm)[0]) for z in latent.T]
+    of_site = int(np.argmax(eta2))
+    found |= {"eta2_mean": eta2[of_site], "spearman_mean": float(spearman[1 - of_site])}
+    return found | {"fit_s": max(times)}
+
+
+def between_groups(values: np.ndarray, group: np.ndarray) -> float:
+    """Share η² of the variance of values that lies between groups."""
+    means = np.zeros(len(values))
+    for name in np.unique(group):
+        means[group == name] = values[group == name].mean()
+    return float(means.var() / values.var())
+
+
+def recut(seed: int) -> dict:
+    """The same columns on turned sampling grids, 64 px, 8 frames."""
+    view = look(single_crystal(seed=seed), dose=CRYSTAL_DOSE, seed=seed, frames=8)
+    positions = locate_columns(view.image).positions
+    kept = cut_subimages(view.image, positions, 92)[1]  # room for a turned window of 64
+    positions = positions[kept]
+    stack = cut_subimages(view.image, positions, 64)[0]
+    model = RVAE(64).fit(stack, progress=False)
+    before = model.encode(stack)
+    rows, truth = known(view, positions)
+    order = np.where(truth.site == "Sr1", 2, 1)
+    spread, right, moved = before.latent.std(axis=0), [], []
+    for turn in np.deg2rad(TURNS_DEG):
+        turned = turned_windows(view.image, positions, 64, np.full(len(positions), turn))
+        after = model.encode(turned)
+        off = (after.angle - before.angle - turn)[rows]
+        off = np.array([fold_angles(o, n) for o, n in zip(off, order, strict=True)])
+        right.append(100 * float(np.mean(np.abs(off) < np.deg2rad(2))))
+        moved.append(np.median(np.abs(after.latent - before.latent)[rows] / spread, axis=0).max())
+    return {"recut_angle": min(right), "recut_latent": float(max(moved))}
+
+
+def transfer(seed: int) -> dict:
+    """Train on one crystal; read another of another dose, gain and offset, turned by 17°."""
+    first = look(single_crystal(seed=seed), dose=CRYSTAL_DOSE, seed=seed)
+    stack, _ = cut_subimages(first.image, locate_columns(first.image), 64)
+    model = RVAE(64).fit(stack, progress=False)
+    turned = single_crystal(seed=seed + 500, angle_deg=29)  # the first stands at 12 degrees
+    other = look(turned, dose=CRYSTAL_DOSE / 2, seed=seed + 500)
+    other = other._replace(image=3.1 * other.image + 250)
+    positions = locate_columns(other.image).positions
+    stack, kept = cut_subimages(other.image, positions, 64)
+    angle = model.encode(stack).angle
+    rows, truth = known(other, positions[kept])
+    error = angle_errors(angle[rows], truth.angle_rad, truth.site, truth.sign)
+    medians = [error_shares(error[(truth.site == s) & (truth.sign != 0)])[0] for s in ("Fe", "Sr2")]
+    return {"transfer": float(max(medians))}
+
+
+def many(seed: int) -> dict:
+    """100,000 sub-images: in a process of its own, so that the peak of the memory is its own."""
+    view = look(polycrystal(seed=seed), dose=GRAINS_DOSE, seed=seed)
+    stack = cut_subimages(view.image, locate_columns(view.image), 40)[0]
+    rng = np.random.default_rng(seed)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "stack.npy"
+        large = np.lib.format.open_memmap(path, "w+", np.float32, (MANY, 40, 40))
+        for first in range(0, MANY, len(stack)):
+            part = large[first : first + len(stack)]
+            part[:] = stack[: len(part)] + rng.normal(size=part.shape)
+        large.flush()
+        code = (
+            "import sys, time, json, numpy as np; from helpers import RVAE;"
+            "from helpers.timing import peak_memory_gib;"
+            "stack = np.load(sys.argv[1]); model = RVAE(40).fit(stack, epochs=2, progress=False);"
+            "peak = peak_memory_gib(); began = time.perf_counter(); model.encode(stack);"
+            "spent = time.perf_counter() - began;"
+            "print(json.dumps({'encode_s': spent, 'memory_gib': peak}))"
+        )
+        done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def nothing(seed: int) -> dict:
+    """Stacks in which there is no pattern to be found, or none in space."""
+    rng = np.random.default_rng(seed)
+    noise = rng.normal(size=(3000, 40, 40)).astype(np.float32)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        encoding = RVAE(40).fit(noise, progress=False).encode(noise)
+    found = {"noise_warns": float(sum("noise" in str(w.message) for w in caught))}
+    found |= {"noise_sd": float(np.median(encoding.angle_sd))}
+    found["noise_moran"] = pattern(rng.uniform(0, 1000, (len(noise), 2)), encoding)
+    view = look(single_crystal(seed=seed), dose=CRYSTAL_DOSE, seed=seed)
+    positions = locate_columns(view.image).positions
+    positions = positions[cut_subimages(view.image, positions, 58)[1]]
+    dealt = positions[rng.permutation(len(positions))]
+    turn = rng.uniform(-np.pi, np.pi, len(dealt))
+    stack = turned_windows(view.image, dealt, 40, turn)
+    encoding = RVAE(40).fit(stack, progress=False).encode(stack)
+    return found | {"shuffled_moran": pattern(positions, encoding)}
+
+
+def pattern(positions: np.ndarray, encoding) -> float:
+    """Largest distance of Moran's I from chance, of the latents and the angle, in sd."""
+    values = [*encoding.latent.T, np.cos(encoding.angle), np.sin(encoding.angle)]
+    return max(abs(spatial_order(positions, v)[1]) for v in values)
+
+
+def sweep_beta(seed: int) -> list[dict]:
+    """Whether another weight of the prior would do better: doses, windows and weights."""
+    specimen, rows = polycrystal(seed=seed), []
+    for name, part in DOSES.items():
+        view = look(specimen, dose=GRAINS_DOSE / part, seed=seed)
+        scatter = SCATTER_PX * np.random.default_rng(seed).normal(size=view.places.shape)
+        for window_px in (24, 40, 80):
+            stack, kept = cut_subimages(view.image, view.places + scatter, window_px)
+            truth = view.truth.take(kept)
+            good = scored(truth)
+            for beta in (0.25, 1, 4):
+                model = RVAE(window_px, beta=beta).fit(stack, progress=False)
+                encoding, truths = model.encode(stack), truth.take(good)
+                known_angles = truths.angle_rad, truths.site, truths.sign
+                error = angle_errors(encoding.angle[good], *known_angles)
+                polar = truths.sign != 0
+                rows.append({
+                    "dose": name, "window_px": window_px, "beta": beta,
+                    "error_deg": round(float(error_shares(error[polar])[0]), 3),
+                    "site": round(share_right(encoding.latent[good], truths.site), 4),
+                })  # fmt: skip
+                print(rows[-1], flush=True)
+    return rows
+
+
+PARTS = {f.__name__: f for f in (speed, grains, wedge, recut, transfer, many, nothing)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, nargs="+", default=FRESH_SEEDS)
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--beta", action="store_true", help="sweep the weight of the prior as well")
+    parser.add_argument("--keep", action="store_true", help="write results into the book")
+    options = parser.parse_args()
+    found: dict[str, list[float]] = {}
+    for part in options.only:
+        for seed in options.seeds:
+            began = time.perf_counter()
+            for name, value in PARTS[part](seed).items():
+                found.setdefault(name, []).append(round(float(value), 4))
+            print(f"{part}, seed {seed}: {time.perf_counter() - began:.0f} s", flush=True)
+        for name in (n for n in BOUNDS if n in found):
+            verdict = "ok" if all(map(BOUNDS[name].holds, found[name])) else "MISSED"
+            print(f"  {name:24s} {found[name]}  {verdict}")
+    old = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    sweep = sweep_beta(options.seeds[0]) if options.beta else old.get("beta", [])
+    if options.keep:
+        about = {"date": date.today().isoformat(), "machine": processor(), "seeds": options.seeds}
+        results = {"about": about, "found": old.get("found", {}) | found, "beta": sweep}
+        RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        write_bounds(results, BOUNDS)
+
+
+if __name__ == "__main__":
+    main()
