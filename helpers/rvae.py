@@ -20,7 +20,7 @@ What differs: no network draws pixels, and the angle is marginalised, not encode
 from __future__ import annotations
 
 import warnings
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -43,7 +43,8 @@ CLASS_SIZE = 3.0  # of the entry that marks a class: farther apart than latents 
 SAMPLE = 1000  # sub-images that are enough to measure the noise on
 MIN_SUBIMAGES = 16
 ENOUGH_SUBIMAGES = 200
-LEAST_NATS = 0.5  # what angle and latents together must tell of a sub-image
+LEAST_NATS = 0.5  # a sub-image: of noise, a template that fits it by chance explains less
+NOTHING_SEEN = 1e4  # overdispersion that makes any posterior flat
 
 
 class Motifs(nn.Module):
@@ -82,6 +83,15 @@ class Motifs(nn.Module):
         seen = self.encoder(torch.cat([upright, of_class], dim=-1))
         mean, log_variance = seen.chunk(2, dim=-1)
         return mean, log_variance.clamp(-12, 6)
+
+    @torch.no_grad()
+    def evidence_of_turn(self, c: torch.Tensor, of_class: torch.Tensor) -> torch.Tensor:
+        """Nats by which a turned motif explains each sub-image better than its round part, (B,)."""
+        g = self.draw(self.propose(c, of_class)[0], of_class)
+        _, *turning = self.series.split(g)
+        series, _ = self.series.log_posterior(c, g, self.log_sigma, self.log_shift)
+        cost = torch.cat(turning, dim=-1).square().sum(-1) / (2 * (2 * self.log_sigma).exp())
+        return self.series.log_mean(series) - series[:, 0] - cost
 
     def gauge(self, g: torch.Tensor) -> torch.Tensor:
         """Turn (B,) of each motif (B, K) against the reference motif."""
@@ -158,6 +168,7 @@ class RVAE:
         self._classes: list[str] = []
         self._contrast: Contrast | None = None  # of the training stack
         self._noise: Noise | None = None  # likewise
+        self._turn_is_seen = True
         self._lay_out(DiskHarmonics.build(window_px, band_limit))
 
     def _lay_out(self, basis: DiskHarmonics) -> None:
@@ -236,20 +247,21 @@ class RVAE:
         z = motifs.propose(c, of_class)[0]
         motifs.axes.copy_(choose_axes(lambda z: motifs.draw(z, of_class), z))
         motifs.reference.copy_(reference_motif(motifs.series, motifs.draw(z, of_class)))
-        self._noise = self._measure_noise(c, of_class)
-        told = encode_all(motifs, c, of_class, self._noise).angle_nats.mean()
-        nats = told + self.history[-1]["kl"]
-        if nats < LEAST_NATS:
+        nats = float(motifs.evidence_of_turn(c, of_class).mean())
+        self._turn_is_seen = nats >= LEAST_NATS
+        if not self._turn_is_seen:
             warnings.warn(
-                f"angle and latents tell {nats:.2f} nats of a sub-image, less than {LEAST_NATS}: "
-                "this looks like noise, or like motifs without any difference; check the image, "
-                "its columns and the window",
+                f"a turn explains {nats:.2f} nats of a sub-image, less than {LEAST_NATS}: this "
+                "looks like noise, or like round motifs, and angles are stated as unknown; check "
+                "the image, its columns and the window",
                 stacklevel=3,
             )
+        self._noise = self._measure_noise(c, of_class)
 
     def _measure_noise(self, c: torch.Tensor, of_class: torch.Tensor) -> Noise:
         some = slice(None, None, -(-len(c) // SAMPLE))
-        return measure_noise(self._motifs, self.basis, c[some], of_class[some])
+        noise = measure_noise(self._motifs, self.basis, c[some], of_class[some])
+        return noise if self._turn_is_seen else replace(noise, overdispersion=NOTHING_SEEN)
 
     # ------------------------------------------------------------------- using
 
@@ -363,6 +375,7 @@ class RVAE:
             "pixel_size_nm": self.pixel_size_nm,
             "contrast": asdict(self._contrast),
             "noise": asdict(self._noise),
+            "turn_is_seen": self._turn_is_seen,
             "history": self.history,
         }
         return write_model(path, self._motifs.state_dict(), settings)
@@ -386,5 +399,6 @@ class RVAE:
             model._motifs.load_state_dict(weights)
             model._contrast = Contrast(**settings["contrast"])
             model._noise = Noise(**settings["noise"])
+            model._turn_is_seen = settings["turn_is_seen"]
             model.pixel_size_nm, model.history = settings["pixel_size_nm"], settings["history"]
         return model

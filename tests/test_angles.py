@@ -104,7 +104,7 @@ def test_order_from_the_posterior_and_from_the_decoded_motif(fold):
     assert rotational_order(drawn) == fold
 
 
-@pytest.mark.filterwarnings("ignore:angle and latents tell:UserWarning")
+@pytest.mark.filterwarnings("ignore:a turn explains:UserWarning")
 def test_noise_has_no_order():
     noise = np.random.default_rng(0).normal(size=(500, 20, 20)).astype(np.float32)
     assert posterior_order(RVAE(20).fit(noise, epochs=10, progress=False).encode(noise)) == 0

@@ -18,7 +18,7 @@ from helpers.posterior import AngleSeries, ShiftedSeries
 WINDOW, NOISE = 25, 0.12
 
 # A pass or two are not enough to learn from; what such models warn of is tested by itself.
-pytestmark = pytest.mark.filterwarnings("ignore:angle and latents tell:UserWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:a turn explains:UserWarning")
 
 
 def turned_stack(n: int, fold: int = 1, *, noise: float = NOISE, seed: int = 0):
