@@ -102,9 +102,8 @@ def lattice_image(
     positions, amplitude = _disturb(columns, shape, spacing_px, faults, rng)
 
     uneven = 1 + 0.08 * faults * rng.normal(size=len(positions))
-    clean = render_columns(
-        shape, positions, amplitude, spacing_px * rng.uniform(0.14, 0.34) * uneven
-    )
+    sigma_px = spacing_px * rng.uniform(0.14, 0.34) * uneven
+    clean = render_columns(shape, positions, amplitude, sigma_px)
     clean += _background(shape, spacing_px, faults, rng)
     peak = 10 ** rng.uniform(0, 3) if peak_counts is None else peak_counts
     counts = rng.poisson(np.maximum(_jitter_rows(clean, faults, rng), 0) * peak)
@@ -205,17 +204,15 @@ def _disturb(columns, shape, spacing_px, faults, rng) -> tuple[np.ndarray, np.nd
     Takes [row, column, amplitude] (N, 3) and returns positions and amplitudes apart.
     """
     count = len(columns)
-    positions = columns[:, :2] + 0.04 * spacing_px * faults * rng.random() * rng.normal(
-        size=(count, 2)
-    )
+    moved = 0.04 * spacing_px * faults * rng.random() * rng.normal(size=(count, 2))
+    positions = columns[:, :2] + moved
     centred = (positions - np.array(shape) / 2) / np.max(shape)
     ramp = 1 + faults * centred @ rng.uniform(-0.5, 0.5, 2)
     uneven = np.exp(0.12 * faults * rng.random() * rng.normal(size=count))
     dopant = np.where(rng.random(count) < 0.01 * faults, rng.uniform(0.4, 1.8), 1)
     amplitude = columns[:, 2] * np.clip(ramp, 0.35, None) * uneven * dopant
     keep = rng.random(count) >= 0.04 * faults * rng.random()
-    if rng.random() < 0.04 * faults:  # nothing but background
-        keep[:] = False
+    keep &= rng.random() >= 0.04 * faults  # else nothing but background
     if rng.random() < 0.25 * faults:  # an edge of the specimen, straight or round
         inward, offset = centred @ _direction(rng), rng.uniform(-0.5, 0.5)
         keep &= inward + rng.choice([0, -1, 1]) * (centred**2).sum(axis=1) > offset
