@@ -1,7 +1,5 @@
 """Results laid out as images and tables that HyperSpy and a spreadsheet open."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,7 +8,7 @@ import numpy as np
 from scipy.interpolate import NearestNDInterpolator
 
 from .angles import fold_angles
-from .images import as_positions
+from .images import as_positions, neighbour_distance, one_each
 
 
 def angle_map(
@@ -56,23 +54,15 @@ def latent_map(
     """
     from hyperspy.signals import Signal2D
 
-    positions = as_positions(positions)
-    values = np.asarray(latent)
-    if values.shape != (len(positions),):
-        raise ValueError(
-            f"{len(positions)} positions, but values of shape {values.shape}: one number a column "
-            "is needed (use columns.positions[kept] with what was encoded)"
-        )
-    nearest = NearestNDInterpolator(positions, values)
+    positions, values = as_positions(positions), one_each(latent, positions, title)
     # Beyond 1.5 spacings from any column nothing was measured, so nothing is shown.
-    spacing = np.median(nearest.tree.query(positions, k=2)[0][:, 1])  # inf for one column alone
-    image = nearest(*np.indices(shape), distance_upper_bound=1.5 * spacing, workers=-1)
+    reach = 1.5 * np.median(neighbour_distance(positions))
+    nearest = NearestNDInterpolator(positions, values)
+    image = nearest(*np.indices(shape), distance_upper_bound=reach, workers=-1)
+    signal = Signal2D(image.astype(np.float32), metadata={"General": {"title": title}})
     scale, units = (1.0, "px") if pixel_size_nm is None else (float(pixel_size_nm), "nm")
-    axes = [
-        {"name": name, "size": size, "scale": scale, "units": units}
-        for name, size in zip("yx", shape, strict=True)
-    ]
-    return Signal2D(image.astype(np.float32), axes=axes, metadata={"General": {"title": title}})
+    signal.axes_manager.signal_axes.set(name=["x", "y"], scale=scale, units=units)
+    return signal
 
 
 def save_results(
