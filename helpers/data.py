@@ -1,7 +1,5 @@
 """Find a registered file: shipped with the package, in a folder of yours, cached or downloaded."""
 
-from __future__ import annotations
-
 import difflib
 import os
 from functools import cache
@@ -9,8 +7,7 @@ from pathlib import Path
 
 import pooch
 
-_HERE = Path(__file__).resolve().parent
-_CHECKOUT = _HERE.parent
+_CHECKOUT = Path(__file__).resolve().parents[1]
 
 
 def fetch(name: str) -> Path:
@@ -60,7 +57,7 @@ def fetch(name: str) -> Path:
 
 def _shipped() -> Path:
     """The folder of shipped files: inside an installed wheel, or ``data`` in a checkout."""
-    installed = _HERE / "shipped"
+    installed = _CHECKOUT / "helpers" / "shipped"
     return installed if (installed / "registry.txt").is_file() else _CHECKOUT / "data"
 
 

@@ -6,8 +6,6 @@ of the image. Within this module the image has a margin of pixels that are NaN, 
 from its corner, so that a window at the border is a window like all others.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.optimize import nnls
 from scipy.spatial import cKDTree
@@ -64,8 +62,8 @@ def fit_gaussians(
     image = np.pad((image - zero).astype(np.float32), pad, constant_values=np.nan)
     noise = EVEN_NOISE
     for most in (steps // 2, steps):
-        centre = np.rint(parameters[:, :2]).astype(np.intp)
-        centre = np.clip(centre, pad, np.array(image.shape) - 1 - pad)
+        last = np.array(image.shape) - 1 - pad
+        centre = np.clip(np.rint(parameters[:, :2]), pad, last).astype(np.intp)
         drawn = np.zeros_like(image)
         reach = _reach(parameters, REACH_SIGMAS)
         _draw(drawn, parameters, centre, reach)

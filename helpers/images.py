@@ -91,7 +91,7 @@ def one_each(values, positions, name: str) -> np.ndarray:
 
 
 def neighbour_distance(positions: np.ndarray) -> np.ndarray:
-    """Distance (N,) of each position from the nearest other one; infinite for one alone."""
+    """Distance (N,) of each of N points from the nearest other one; infinite for one alone."""
     return cKDTree(positions).query(positions, k=2)[0][:, 1]
 
 

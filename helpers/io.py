@@ -1,18 +1,12 @@
 """Load a microscope file as a HyperSpy image or stack whose axes are in nanometres."""
 
-from __future__ import annotations
-
 import glob
 import math
 import re
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from hyperspy.signals import Signal2D
 
 LAZY_ABOVE_BYTES = 2**30
 UNEQUAL_SCALES = 1e-3  # relative difference of row and column scale that is worth a warning
@@ -34,7 +28,7 @@ _UNSAFE_SUFFIXES = {".nc", ".mrcz"}
 
 def load_image(
     path: str | Path, *, pixel_size_nm: float | None = None, signal: int | str | None = None
-) -> Signal2D:
+):
     """Load one image, or one stack of images, from a microscope file.
 
     Parameters
@@ -167,10 +161,7 @@ def _check_is_image(signal, path: Path) -> None:
         (0 in shape, "it is empty"),
         (kind.names, f"it is in colour {kind.names}: a screenshot? Export the grey-level data"),
         (kind.kind not in "biuf", f"{kind} values, but real numbers are needed, no phase or FFT"),
-        (
-            not is_image,
-            "a spectrum or profile, not an image: choose with signal=, or use as_signal2D",
-        ),
+        (not is_image, "a spectrum or profile, not an image: give signal=, or use as_signal2D"),
         (manager.navigation_dimension > 1, "patterns (4D-STEM?): sum them to one image first"),
     ]
     for fault, message in faults:
@@ -178,7 +169,7 @@ def _check_is_image(signal, path: Path) -> None:
             raise ValueError(f"{path} holds a signal of shape {shape}: {message}")
 
 
-def _plain_signal(signal) -> Signal2D:
+def _plain_signal(signal):
     """A plain Signal2D, float32, with the axes and metadata of `signal` and nothing else of it."""
     from hyperspy.signals import LazySignal2D, Signal2D
 
@@ -199,7 +190,7 @@ def _uniform(axis) -> dict:
     return even | {"name": axis.name, "size": axis.size, "units": axis.units, "navigate": False}
 
 
-def _calibrate(image: Signal2D, pixel_size_nm: float | None, path: Path) -> None:
+def _calibrate(image, pixel_size_nm: float | None, path: Path) -> None:
     """Bring the signal axes to nm, or to px with scale 1 where the file gives no usable unit."""
     axes = image.axes_manager.signal_axes  # (columns, rows)
     new = []

@@ -5,8 +5,6 @@ knows one scale only, so the distance between neighbouring columns is measured i
 and the image is resampled to the distance that the network was trained at.
 """
 
-from __future__ import annotations
-
 import warnings
 from functools import lru_cache
 from itertools import product

@@ -3,8 +3,6 @@
 Headers are wrong too often to be trusted, and everything that follows is set by this one length.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from scipy import fft, ndimage
 

@@ -1,15 +1,13 @@
 """Choose the size of the sub-images: what each size sees, what it costs, and which one to take."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage, special
-from scipy.spatial import cKDTree, distance
+from scipy.spatial import cKDTree
 
 from .harmonics import DiskHarmonics, angular_power
-from .images import as_image, as_positions, pixel_size_nm
+from .images import as_image, as_positions, neighbour_distance, pixel_size_nm
 from .subimages import as_window, cut_subimages, inside_image
 
 LARGEST_ORDER = 6
@@ -87,21 +85,20 @@ def window_report(image, positions, sizes_px=None) -> WindowReport:
     """
     values, places = as_image(image), as_positions(positions)
     places = places[np.isfinite(places).all(axis=1)]
-    spacing = cKDTree(places).query(places, k=2)[0][:, 1]  # infinite for a single column
+    spacing = neighbour_distance(places)
     sizes = _as_sizes(sizes_px, np.median(spacing), values.shape)
     noise = float(np.mean(ndimage.convolve(values, ROUGHNESS) ** 2))
     table = np.zeros(len(sizes), ROW)
     table["window_px"] = sizes
     table["window_nm"] = table["window_px"] * (pixel_size_nm(image) or np.nan)
+    for unknown in ("neighbours", "overlap", "order_share", "angle_error_deg"):
+        table[unknown] = np.nan  # until a window of that size lies inside the image
     for row in table:
         kept = inside_image(values.shape, places, row["window_px"])
         row["kept"], row["share_kept"] = len(kept), len(kept) / len(places)
         if len(kept):
             _count(row, places, kept, spacing[kept])
             _judge(row, values, places[kept], noise)
-        else:
-            for unknown in ("neighbours", "overlap", "order_share", "angle_error_deg"):
-                row[unknown] = np.nan
     if not table["kept"].any():
         raise ValueError(
             f"sizes_px={sizes} leave none of {len(places)} columns inside the image of "
@@ -113,7 +110,7 @@ def window_report(image, positions, sizes_px=None) -> WindowReport:
 
 def _as_sizes(sizes_px, spacing, shape) -> list[int]:
     if sizes_px is None and np.isfinite(spacing):
-        usual = np.rint(np.array(DEFAULT_OVER_SPACING) * spacing).astype(int)
+        usual = np.rint(np.multiply(DEFAULT_OVER_SPACING, spacing))
         sizes_px = np.clip(usual, SMALLEST_PX, min(shape))
     elif sizes_px is None:
         raise ValueError("one column has no neighbours to measure by: give sizes_px=[...]")
@@ -161,9 +158,8 @@ def _unlikeness(coefficients) -> float:
     """
     if len(coefficients) < 3:
         return 0.0
-    squared = distance.squareform(distance.pdist(coefficients[:, 1:], "sqeuclidean"))
-    np.fill_diagonal(squared, np.inf)
-    return float(np.median(squared.min(axis=1))) / (2 * coefficients.shape[1])
+    squared = neighbour_distance(coefficients[:, 1:]) ** 2
+    return float(np.median(squared)) / (2 * coefficients.shape[1])
 
 
 def _recommended(table) -> int:

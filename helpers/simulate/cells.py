@@ -3,8 +3,6 @@
 ``data/make_cells.py`` computes it; here it is opened, blurred by the electron source and sampled.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -9,8 +9,6 @@ phases along [110], GaAs-like dumbbells along [110], kagome lattices, and hcp me
 (the honeycombs below always have two unlike sites).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The scan: what drift, line jitter, fly-back and the dose make of a specimen."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np

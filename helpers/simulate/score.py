@@ -5,8 +5,6 @@ the truth *can be read* from them: columns that lie close together among the lat
 one kind and of one thickness.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.spatial import cKDTree
 
@@ -39,10 +37,7 @@ def nearest_in_latents(
             "are needed: take the truth of the columns that were encoded"
         )
     if len(latent) < 2 * neighbours:
-        raise ValueError(
-            f"{len(latent)} columns, but {2 * neighbours} are needed for {neighbours} neighbours "
-            "in each half"
-        )
+        raise ValueError(f"{len(latent)} columns, but {2 * neighbours} are needed for two halves")
     halves = np.array_split(np.random.default_rng(seed).permutation(len(latent)), 2)
     found = np.empty((len(latent), neighbours), dtype=values.dtype)
     for judged, known in (halves, halves[::-1]):
