@@ -40,7 +40,7 @@ def fetch(name: str) -> Path:
     if expected is None:
         raise ValueError(_unknown(name, sorted(files.registry)))
     for folder in (_shipped(), _own_folder()):
-        if folder and (folder / name).is_file():
+        if (folder / name).is_file():
             return _verified(folder / name, expected)
     cache = os.environ.get("RVAE_STEM_CACHE") or pooch.os_cache("rvae-stem-book")
     cached = Path(cache).expanduser() / name
@@ -69,12 +69,10 @@ def _registry() -> pooch.Pooch:
     return files
 
 
-def _own_folder() -> Path | None:
-    own = os.environ.get("RVAE_STEM_DATA")
-    if not own:
-        return None
-    here = Path(own).expanduser()
-    return here if here.is_dir() else _CHECKOUT / here
+def _own_folder() -> Path:
+    """The folder that RVAE_STEM_DATA names; that of the shipped files if it names none."""
+    own = Path(os.environ.get("RVAE_STEM_DATA") or _shipped()).expanduser()
+    return own if own.is_dir() else _CHECKOUT / own
 
 
 def _verified(path: Path, expected: str) -> Path:

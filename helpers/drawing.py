@@ -158,8 +158,7 @@ def wheel(ax, order):
 
 def median_spacing(points):
     """Median distance from a point to its nearest neighbour; 10 px where there is none."""
-    points = points[np.isfinite(points).all(axis=1)]
-    spacing = np.median(images.neighbour_distance(points))
+    spacing = np.median(images.neighbour_distance(points[np.isfinite(points).all(axis=1)]))
     return spacing if 0 < spacing < np.inf else 10.0
 
 

@@ -1,7 +1,6 @@
 """Align the frames of a drifting stack, and average them."""
 
 import warnings
-from collections.abc import Iterator
 
 import numpy as np
 from scipy import fft, ndimage, signal
@@ -138,8 +137,8 @@ def _sharpen(frames: list[np.ndarray], drift: np.ndarray, steps) -> np.ndarray:
     return drift
 
 
-def _spectra(frames: list[np.ndarray]) -> Iterator[np.ndarray]:
-    """Spectrum of each frame less its border and its slow variation, scaled to a norm of one."""
+def _spectra(frames: list[np.ndarray]):
+    """Yield each frame's spectrum, of norm one, less its border and its slow variation."""
     shape = frames[0].shape
     window = np.float32(np.outer(*(signal.windows.tukey(n, 2 * TAPERED_SHARE) for n in shape)))
     slow_px = np.array(shape) / (2 * np.pi * SLOWEST_CYCLES)

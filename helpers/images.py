@@ -29,8 +29,7 @@ def as_image(image) -> np.ndarray:
     values = _fill_missing(values.astype(np.float32))
     if values.min() == values.max():
         raise ValueError(
-            f"the image is constant (every pixel is {values.flat[0]:g}): there is nothing to find; "
-            "check that the right signal of the file was loaded"
+            f"the image is constant ({values.flat[0]:g}): was the right signal of the file loaded?"
         )
     return values
 

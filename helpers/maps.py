@@ -11,14 +11,7 @@ from .angles import fold_angles
 from .images import as_positions, neighbour_distance, one_each
 
 
-def angle_map(
-    positions,
-    angle: np.ndarray,
-    *,
-    shape: tuple[int, int],
-    pixel_size_nm: float | None = None,
-    order: int = 1,
-):
+def angle_map(positions, angle, *, shape, pixel_size_nm=None, order=1):
     """Image of the angle: each pixel carries that of the nearest column, folded by `order`.
 
     Parameters
@@ -40,14 +33,7 @@ def angle_map(
     return latent_map(positions, values, shape=shape, pixel_size_nm=pixel_size_nm, title=title)
 
 
-def latent_map(
-    positions,
-    latent: np.ndarray,
-    *,
-    shape: tuple[int, int],
-    pixel_size_nm: float | None = None,
-    title: str = "latent",
-):
+def latent_map(positions, latent, *, shape, pixel_size_nm=None, title="latent"):
     """Image of one latent (M,), or of any number a column: each pixel takes the nearest column's.
 
     Parameters and return value are those of `angle_map`.
@@ -66,22 +52,14 @@ def latent_map(
 
 
 def save_results(
-    path: str | Path,
-    columns,
-    encoding,
-    kept: np.ndarray,
-    *,
-    shape: tuple[int, int],
-    pixel_size_nm: float | None = None,
-    order: int = 1,
-    model=None,
-    overwrite: bool = False,
-) -> Path:
+    path, columns, encoding, kept, *, shape, pixel_size_nm=None, order=1, model=None,
+    overwrite=False,
+) -> Path:  # fmt: skip
     """Write maps (.hspy), the table of columns (.csv) and the model into a new folder.
 
     Parameters
     ----------
-    path : folder to make
+    path : str or pathlib.Path of the folder to make
     columns : Columns
     encoding : Encoding of the sub-images around `columns.positions[kept]`
     kept : (M,) int, as returned by `cut_subimages`
@@ -107,9 +85,7 @@ def save_results(
     if len(kept) != len(encoding):
         raise ValueError(f"{len(kept)} kept columns, but {len(encoding)} were encoded")
     if len(kept) and kept.max() >= len(columns):
-        raise ValueError(
-            f"kept names column {kept.max()} of {len(columns)}: pass those cut_subimages was given"
-        )
+        raise ValueError(f"kept names column {kept.max()}, but there are only {len(columns)}")
     path.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=path.parent, prefix=f"{path.name}.") as scratch:
         new = Path(scratch) / path.name

@@ -147,8 +147,7 @@ def plot_montage(stack, *, columns=8, pixel_size_nm=None, labels=None, disk=True
     tiles = np.array(stack, dtype=float)
     if tiles.ndim != 3 or tiles.size == 0 or tiles.shape[1] != tiles.shape[2]:
         raise ValueError(
-            f"the stack has shape {tiles.shape}, but (M, w, w) is needed: "
-            "pass a single motif as motif[None]"
+            f"the stack has shape {tiles.shape}, not (M, w, w): pass one motif as motif[None]"
         )
     labels = [""] * len(tiles) if labels is None else list(labels)
     if len(labels) != len(tiles):
@@ -205,8 +204,7 @@ def plot_history(history, *, ax=None):
         Other entries are left out.
     """
     if not isinstance(history, dict):
-        names = history[0] if len(history) else ()
-        history = {name: [row[name] for row in history] for name in names}
+        history = {name: [row[name] for row in history] for name in (history or [{}])[0]}
     if len(history.get("loss", ())) == 0:
         raise ValueError(f"the history has {sorted(history)}, but a loss for each pass is needed")
     ax = draw.axes_or_new(ax)

@@ -45,9 +45,8 @@ def cut_subimages(image, positions, window_px: int) -> tuple[np.ndarray, np.ndar
     spline = ndimage.spline_filter(values, order=3, output=np.float64, mode="mirror")
     offset = pixel_offsets(window_px)
     stack = np.empty((len(kept), window_px, window_px), dtype=np.float32)
-    size = max(1, CHUNK_SAMPLES // window_px**2)
-    for first in range(0, len(kept), size):
-        part = slice(first, first + size)
+    count = 1 + len(kept) * window_px**2 // CHUNK_SAMPLES
+    for part in np.array_split(np.arange(len(kept)), count):
         rows, cols = places[kept[part]].T[..., None] + offset  # (m, w) each
         at = np.broadcast_arrays(rows[:, :, None], cols[:, None, :])
         stack[part] = ndimage.map_coordinates(spline, at, order=3, mode="mirror", prefilter=False)
@@ -56,8 +55,7 @@ def cut_subimages(image, positions, window_px: int) -> tuple[np.ndarray, np.ndar
 
 def as_window(window_px) -> int:
     """Return `window_px` as an int, or raise a ValueError that says what a window is."""
-    is_number = isinstance(window_px, Real) and not isinstance(window_px, bool)
-    if not (is_number and window_px >= 2 and window_px % 1 == 0):
+    if not (isinstance(window_px, Real) and window_px >= 2 and window_px % 1 == 0):
         raise ValueError(f"window_px={window_px!r}, but a whole number of at least 2 is needed")
     return int(window_px)
 

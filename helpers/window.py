@@ -15,17 +15,15 @@ NOTHING_KNOWN_DEG = 180 / np.sqrt(3)  # rms of angles spread evenly over the cir
 RIGHT_WITHIN_DEG = 1.0
 FEWEST_NEIGHBOURS = 2.0  # inside the disk, on average
 EQUAL_SCORE = 0.01  # sizes this close to the best count as equal: the smallest of them is taken
-DEFAULT_OVER_SPACING = (1.5, 2, 2.5, 3, 3.5, 4, 5, 6)
+DEFAULT_OVER_SPACING = np.array([1.5, 2, 2.5, 3, 3.5, 4, 5, 6])
 SMALLEST_PX = 8
 SAMPLE = 500  # sub-images a size: enough for means within a few per cent
 # A mixed second difference in either direction: blind to what is smooth over three pixels.
 ROUGHNESS = np.outer([1, -2, 1], [1, -2, 1]) / 6
 
 NUMBERS = ("window_nm", "share_kept", "neighbours", "overlap", "angle_error_deg", "score")
-ROW = np.dtype(
-    [("window_px", int), ("kept", int), ("order_share", float, (LARGEST_ORDER + 1,))]
-    + [(name, float) for name in NUMBERS]
-)
+ROW = [("window_px", int), ("kept", int), ("order_share", float, (LARGEST_ORDER + 1,))]
+ROW += [(name, float) for name in NUMBERS]
 
 
 @dataclass(frozen=True)
@@ -101,8 +99,7 @@ def window_report(image, positions, sizes_px=None) -> WindowReport:
             _judge(row, values, places[kept], noise)
     if not table["kept"].any():
         raise ValueError(
-            f"sizes_px={sizes} leave none of {len(places)} columns inside the image of "
-            f"{values.shape} pixels: compare smaller windows"
+            f"sizes_px={sizes} keep no column of the {values.shape} image: compare smaller windows"
         )
     best = _recommended(table)
     return WindowReport(table, int(table["window_px"][best]), _reason(table, best))
@@ -110,15 +107,12 @@ def window_report(image, positions, sizes_px=None) -> WindowReport:
 
 def _as_sizes(sizes_px, spacing, shape) -> list[int]:
     if sizes_px is None and np.isfinite(spacing):
-        usual = np.rint(np.multiply(DEFAULT_OVER_SPACING, spacing))
-        sizes_px = np.clip(usual, SMALLEST_PX, min(shape))
+        sizes_px = np.rint(DEFAULT_OVER_SPACING * spacing).clip(SMALLEST_PX, min(shape))
     elif sizes_px is None:
         raise ValueError("one column has no neighbours to measure by: give sizes_px=[...]")
     sizes = sorted({as_window(size) for size in np.ravel(sizes_px).tolist()})
     if not sizes or sizes[0] < SMALLEST_PX:
-        raise ValueError(
-            f"sizes_px={sizes}, but one size or more, each of at least {SMALLEST_PX} px, is needed"
-        )
+        raise ValueError(f"sizes_px={sizes}, but sizes of at least {SMALLEST_PX} px are needed")
     return sizes
 
 

@@ -54,17 +54,9 @@ class LatticeImage:
 
 
 def lattice_image(
-    shape: tuple[int, int] = (128, 128),
-    *,
-    rng: np.random.Generator,
-    kind: str | None = None,
-    spacing_px: float = 10.0,
-    angle_rad: float | None = None,
-    peak_counts: float | None = None,
-    second_intensity: float | None = None,
-    faults: float = 1.0,
-    target_sigma_px: float | None = None,
-) -> LatticeImage:
+    shape=(128, 128), *, rng: np.random.Generator, kind=None, spacing_px=10.0, angle_rad=None,
+    peak_counts=None, second_intensity=None, faults=1.0, target_sigma_px=None,
+) -> LatticeImage:  # fmt: skip
     """Draw one image of a lattice.
 
     Parameters

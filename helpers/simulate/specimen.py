@@ -71,8 +71,8 @@ class Specimen:
     fault_nm : float
         Height (along c, from the grain's centre) of the Fe plane where an extra perovskite layer
         is inserted, which makes one n = 3 block; infinite where there is none.
-    odd : tuple of (row, col, factor)
-        Columns whose intensity is multiplied.
+    odd : (K, 3) float
+        Row and column of columns whose intensity is multiplied, and the factor.
     """
 
     library: CellLibrary
@@ -84,7 +84,7 @@ class Specimen:
     wedge_rad: float
     warp: SlowField
     fault_nm: float = np.inf
-    odd: tuple[tuple[float, float, float], ...] = ()
+    odd: np.ndarray | tuple = ()
 
     def thickness(self, row: np.ndarray, col: np.ndarray) -> np.ndarray:
         """Thickness in nm at points of the specimen (a plane wedge)."""
@@ -97,8 +97,7 @@ class Specimen:
 
     def grain_of(self, row: np.ndarray, col: np.ndarray) -> np.ndarray:
         """Index of the grain at each point."""
-        squared = [(row - r) ** 2 + (col - c) ** 2 for r, c in self.centres_px]
-        return np.argmin(squared, axis=0)
+        return np.argmin([(row - r) ** 2 + (col - c) ** 2 for r, c in self.centres_px], axis=0)
 
     def fraction(self, row: np.ndarray, col: np.ndarray) -> np.ndarray:
         """Fraction of the beam on the detector with the probe at points (row, col), float32."""
@@ -224,8 +223,7 @@ def _with_odd_columns(specimen: Specimen, n_odd: int, rng: np.random.Generator) 
     inside = np.all((places > 60) & (places < np.array(specimen.shape) - 60), axis=1)
     chosen = places[rng.choice(np.flatnonzero(inside), n_odd, replace=False)]
     factor = 1 + rng.choice([-1, 1], n_odd) * rng.uniform(0.35, 0.6, n_odd)
-    odd = tuple((float(r), float(c), float(f)) for (r, c), f in zip(chosen, factor, strict=True))
-    return replace(specimen, odd=odd)
+    return replace(specimen, odd=np.column_stack([chosen, factor]))
 
 
 def polycrystal(

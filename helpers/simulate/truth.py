@@ -60,9 +60,7 @@ class Truth:
         return Truth(positions=self.positions[:, rows], **rest)
 
 
-def match_columns(
-    found: np.ndarray, truth: np.ndarray, *, within_px: float
-) -> tuple[np.ndarray, np.ndarray]:
+def match_columns(found, truth, *, within_px: float) -> tuple[np.ndarray, np.ndarray]:
     """Pair found and true positions (N, 2), each used once, nearest first.
 
     Returns
