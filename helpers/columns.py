@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
-from skimage.feature import peak_local_max
 
 from .gaussian_fit import AMPLITUDE, fit_gaussians
 from .images import as_image, border_distance, neighbour_distance
@@ -168,8 +167,10 @@ def _peaks(probability) -> np.ndarray:
     radius = np.median(ndimage.distance_transform_edt(likely)[likely]) / 0.29
     smooth = ndimage.gaussian_filter(probability, max(0.8, radius / 2.5))
     reach = max(1, round(radius / 2))
-    spots = peak_local_max(smooth, min_distance=reach, exclude_border=False)
-    spots = np.unique(spots[likely[tuple(spots.T)]], axis=0)
+    highest = ndimage.maximum_filter(smooth, size=2 * reach + 1) == smooth
+    labels, count = ndimage.label(highest & likely, structure=np.ones((3, 3)))
+    spots = ndimage.center_of_mass(highest, labels, np.arange(1, count + 1))
+    spots = np.rint(spots).astype(int).reshape(-1, 2)
     refined = spots + parabola_vertex(np.pad(smooth, 1, mode="edge"), spots + 1)
     return np.clip(refined, 0, np.array(smooth.shape) - 1)
 

@@ -69,11 +69,10 @@ def as_positions(positions) -> np.ndarray:
         If the shape is not (N, 2), N is zero, or no position is finite.
     """
     values = np.asarray(getattr(positions, "positions", positions), dtype=np.float64)
-    shape = values.shape
-    if len(shape) != 2 or shape[1] != 2 or not np.isfinite(values).all(axis=1).any():
+    if values.ndim != 2 or values.shape[1] != 2 or not np.isfinite(values).all(axis=1).any():
         raise ValueError(
-            f"positions have shape {shape} and {np.isfinite(values).sum()} finite numbers, but "
-            "(N, 2) is needed, one [row, column] in pixels a column: locate the columns again"
+            f"positions have shape {values.shape} and {np.isfinite(values).sum()} finite numbers, "
+            "but (N, 2) is needed, one [row, column] in pixels a column: locate the columns again"
         )
     return values
 

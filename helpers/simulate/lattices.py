@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 from scipy.spatial import KDTree
-from scipy.spatial.distance import pdist
+
+from ..images import neighbour_distance
 
 SQUARE, HEXAGONAL = np.eye(2), np.array([[1, 0], [0.5, np.sqrt(0.75)]])
 CELLS = {  # cell vectors, one a row; sites of the strong and of the weak columns in fractions
@@ -119,7 +120,7 @@ def column_target(shape, positions, sigma_px: float) -> np.ndarray:
 
 def nearest_distance(vectors: np.ndarray, basis: np.ndarray) -> float:
     """Shortest distance between two columns of the endless lattice, in the unit of `vectors`."""
-    return float(pdist(_sites(vectors, basis, 2)).min())
+    return float(neighbour_distance(_sites(vectors, basis, 2)).min())
 
 
 def _sites(vectors, basis, reach: int) -> np.ndarray:
