@@ -10,11 +10,12 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from .gaussian_fit import AMPLITUDE, BACKGROUND, SIGMA, fit_gaussians
-from .images import as_image, border_distance
+from .gaussian_fit import AMPLITUDE, fit_gaussians
+from .images import as_image, border_distance, neighbour_distance
 from .spacing import parabola_vertex
 
 PROBABILITY_OF_A_COLUMN = 0.5
+LONE_SPACING_PX = 15.0  # taken where there is one column only
 SIGMA_OVER_SPACING = 0.2  # where the fit starts; it may end between 0.4 and 3 times this
 WINDOW_OVER_SPACING = 0.6  # half a window just takes in the flanks of the nearest neighbours
 WANDERED_OVER_SPACING = 0.4  # a fit that ends farther from its peak than this has lost it
@@ -132,7 +133,7 @@ def locate_columns(image, probability: np.ndarray | None = None) -> Columns:
             stacklevel=2,
         )
         return Columns(np.empty((0, 2)), *np.empty((5, 0)))
-    spacing = _spacing(peaks)
+    spacing = np.median(neighbour_distance(peaks)) if len(peaks) > 1 else LONE_SPACING_PX
     columns = _fit(values, probability, peaks, spacing)
     margin = np.where(np.isnan(columns.amplitude), 0.5, -0.5)
     columns = columns[border_distance(columns.positions, values.shape) > margin]
@@ -174,13 +175,6 @@ def _peaks(probability) -> np.ndarray:
     return np.clip(refined, 0, np.array(smooth.shape) - 1)
 
 
-def _spacing(peaks) -> float:
-    """Median distance to the nearest neighbour; a single column is given 15 pixels."""
-    if len(peaks) < 2:
-        return 15.0
-    return float(np.median(cKDTree(peaks).query(peaks, k=2)[0][:, 1]))
-
-
 def _fit(image, probability, peaks, spacing) -> Columns:
     """Start from the height over the lowest level near each peak; judge where the fit ends."""
     at = tuple(np.rint(peaks).astype(int).T)
@@ -195,19 +189,14 @@ def _fit(image, probability, peaks, spacing) -> Columns:
     good = (np.linalg.norm(parameters[:, :2] - peaks, axis=1) < largest) & (position_sd < largest)
     good &= parameters[:, AMPLITUDE] > SIGNIFICANT * errors[:, AMPLITUDE]
     parameters[~good] = np.nan
-    return Columns(
-        positions=np.where(good[:, None], parameters[:, :2], peaks),
-        amplitude=parameters[:, AMPLITUDE],
-        sigma_px=parameters[:, SIGMA],
-        background=parameters[:, BACKGROUND],
-        position_sd_px=np.where(good, position_sd, largest),
-        probability=probability[at].astype(np.float64),
-    )
+    positions = np.where(good[:, None], parameters[:, :2], peaks)
+    position_sd = np.where(good, position_sd, largest)
+    return Columns(positions, *parameters[:, 2:].T, position_sd, probability[at].astype(float))
 
 
 def _without_doubles(columns: Columns, spacing: float) -> Columns:
-    tree = cKDTree(columns.positions)
-    pairs = tree.query_pairs(SAME_OVER_SPACING * spacing, output_type="ndarray")
+    same = SAME_OVER_SPACING * spacing
+    pairs = cKDTree(columns.positions).query_pairs(same, output_type="ndarray")
     height = np.nan_to_num(columns.amplitude, nan=-np.inf)[pairs]
     fainter = pairs[np.arange(len(pairs)), height.argmin(axis=1)]
     return columns[np.setdiff1d(np.arange(len(columns)), fainter)]

@@ -1,7 +1,5 @@
 """Find a registered file: shipped with the package, in a folder of yours, cached or downloaded."""
 
-from __future__ import annotations
-
 import difflib
 import os
 from functools import cache
@@ -9,8 +7,7 @@ from pathlib import Path
 
 import pooch
 
-_HERE = Path(__file__).resolve().parent
-_CHECKOUT = _HERE.parent
+_CHECKOUT = Path(__file__).resolve().parents[1]
 
 
 def fetch(name: str) -> Path:
@@ -43,7 +40,7 @@ def fetch(name: str) -> Path:
     if expected is None:
         raise ValueError(_unknown(name, sorted(files.registry)))
     for folder in (_shipped(), _own_folder()):
-        if folder and (folder / name).is_file():
+        if (folder / name).is_file():
             return _verified(folder / name, expected)
     cache = os.environ.get("RVAE_STEM_CACHE") or pooch.os_cache("rvae-stem-book")
     cached = Path(cache).expanduser() / name
@@ -60,7 +57,7 @@ def fetch(name: str) -> Path:
 
 def _shipped() -> Path:
     """The folder of shipped files: inside an installed wheel, or ``data`` in a checkout."""
-    installed = _HERE / "shipped"
+    installed = _CHECKOUT / "helpers" / "shipped"
     return installed if (installed / "registry.txt").is_file() else _CHECKOUT / "data"
 
 
@@ -72,12 +69,10 @@ def _registry() -> pooch.Pooch:
     return files
 
 
-def _own_folder() -> Path | None:
-    own = os.environ.get("RVAE_STEM_DATA")
-    if not own:
-        return None
-    here = Path(own).expanduser()
-    return here if here.is_dir() else _CHECKOUT / here
+def _own_folder() -> Path:
+    """The folder that RVAE_STEM_DATA names; that of the shipped files if it names none."""
+    own = Path(os.environ.get("RVAE_STEM_DATA") or _shipped()).expanduser()
+    return own if own.is_dir() else _CHECKOUT / own
 
 
 def _verified(path: Path, expected: str) -> Path:

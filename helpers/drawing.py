@@ -1,7 +1,5 @@
 """What the book's figures are made of: style, colours, scale bar, wheel, dots on an image."""
 
-from __future__ import annotations
-
 from functools import cache
 
 import matplotlib as mpl
@@ -11,7 +9,6 @@ from matplotlib.collections import EllipseCollection, LineCollection
 from matplotlib.colors import ListedColormap
 from matplotlib.transforms import ScaledTranslation
 from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
-from scipy.spatial import KDTree
 from skimage.color import lab2rgb
 
 from . import images
@@ -91,12 +88,7 @@ def axes_or_new(ax, **options):
 
 def picture(ax, image, *, alpha=1.0, clip=(1, 99.8)):
     """Draw an image in grey with rows downwards and no ticks; missing pixels stay white."""
-    values = np.asarray(getattr(image, "data", image), dtype=float)
-    if values.ndim != 2 or values.size == 0:
-        raise ValueError(
-            f"the image has shape {values.shape}, but (rows, columns) is needed: "
-            "show one frame, or the mean of align_stack(stack)"
-        )
+    values = images.one_frame(image).astype(float)
     colour_by(ax.imshow(values, alpha=alpha), values, "gray", clip, missing="white")
     _without_frame(ax)
 
@@ -166,19 +158,8 @@ def wheel(ax, order):
 
 def median_spacing(points):
     """Median distance from a point to its nearest neighbour; 10 px where there is none."""
-    points = points[np.isfinite(points).all(axis=1)]
-    spacing = np.median(KDTree(points).query(points, k=2)[0][:, 1])
+    spacing = np.median(images.neighbour_distance(points[np.isfinite(points).all(axis=1)]))
     return spacing if 0 < spacing < np.inf else 10.0
-
-
-def one_each(values, positions, name):
-    values, count = np.asarray(values, dtype=float), len(images.as_positions(positions))
-    if values.shape != (count,):
-        raise ValueError(
-            f"{name} has shape {values.shape}, but ({count},) is needed, one for each position: "
-            "pass positions[kept], as cut_subimages kept them"
-        )
-    return values
 
 
 def positive(value, name):

@@ -1,19 +1,11 @@
 """Align the frames of a drifting stack, and average them."""
 
-from __future__ import annotations
-
 import warnings
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import fft, ndimage, signal
 
 from .images import as_image
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from hyperspy.signals import Signal2D
 
 TAPERED_SHARE = 0.2  # of each side length, over which a frame fades out towards its border
 SLOWEST_CYCLES = 2.0  # per field: slower variation is illumination or wedge and says little
@@ -23,7 +15,7 @@ LEAST_EVIDENCE = 6.0  # height of a correlation peak in standard deviations of w
 SMALLEST_SIDE_PX = 16
 
 
-def align_stack(stack, *, progress: bool = True) -> tuple[Signal2D, np.ndarray]:
+def align_stack(stack, *, progress: bool = True) -> tuple:
     """Align the frames of a stack by rigid, sub-pixel shifts, and average them.
 
     Each frame is cross-correlated with the mean of the frames before it, then once more with the
@@ -67,7 +59,7 @@ def align_stack(stack, *, progress: bool = True) -> tuple[Signal2D, np.ndarray]:
         ndimage.shift(frame, -move, output=np.float64, order=3, mode="mirror")
         for frame, move in zip(frames, drift, strict=True)
     )
-    mean = _crop(total / len(frames), start, stop).astype(np.float32)
+    mean = (total / len(frames)).astype(np.float32)
     return _as_signal(mean, stack, start, stop), drift + start
 
 
@@ -145,8 +137,8 @@ def _sharpen(frames: list[np.ndarray], drift: np.ndarray, steps) -> np.ndarray:
     return drift
 
 
-def _spectra(frames: list[np.ndarray]) -> Iterator[np.ndarray]:
-    """Spectrum of each frame less its border and its slow variation, scaled to a norm of one."""
+def _spectra(frames: list[np.ndarray]):
+    """Yield each frame's spectrum, of norm one, less its border and its slow variation."""
     shape = frames[0].shape
     window = np.float32(np.outer(*(signal.windows.tukey(n, 2 * TAPERED_SHARE) for n in shape)))
     slow_px = np.array(shape) / (2 * np.pi * SLOWEST_CYCLES)
@@ -207,19 +199,16 @@ def _crop(image: np.ndarray, start: np.ndarray, stop: np.ndarray) -> np.ndarray:
     return image[start[0] : stop[0], start[1] : stop[1]]
 
 
-def _as_signal(mean: np.ndarray, stack, start: np.ndarray, stop: np.ndarray) -> Signal2D:
-    """The mean with the axes of the stack, moved to the cropped area, and its metadata."""
+def _as_signal(mean: np.ndarray, stack, start: np.ndarray, stop: np.ndarray):
+    """The mean, cropped to the common area, with the axes and the metadata of the stack."""
     from hyperspy.signals import Signal2D
 
-    if hasattr(stack, "axes_manager"):
-        axes = [axis.get_axis_dictionary() for axis in stack.axes_manager._axes[-2:]]
-        metadata = stack.metadata.as_dictionary()
-    else:
-        axes, metadata = [{"name": name, "units": "px"} for name in "yx"], {}
-    for axis, first, size in zip(axes, start, mean.shape, strict=True):
-        axis["offset"] = axis.get("offset", 0.0) + first * axis.get("scale", 1.0)
-        axis["size"] = size
-    result = Signal2D(mean, axes=axes, metadata=metadata)
-    area = np.column_stack([start, stop]).ravel().tolist()
-    result.metadata.set_item("Rvae_stem.common_area_px", area)
-    return result
+    if not hasattr(stack, "axes_manager"):
+        stack = Signal2D(stack)
+        stack.axes_manager.signal_axes.set(name=["x", "y"], units="px")
+    axes = [axis.get_axis_dictionary() for axis in stack.axes_manager._axes[-2:]]
+    whole = Signal2D(mean, axes=axes, metadata=stack.metadata.as_dictionary())
+    (top, left), (bottom, right) = start.tolist(), stop.tolist()
+    cropped = whole.isig[left:right, top:bottom]
+    cropped.metadata.set_item("Rvae_stem.common_area_px", [top, bottom, left, right])
+    return cropped

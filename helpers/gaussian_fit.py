@@ -6,8 +6,6 @@ of the image. Within this module the image has a margin of pixels that are NaN, 
 from its corner, so that a window at the border is a window like all others.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.optimize import nnls
 from scipy.spatial import cKDTree
@@ -26,9 +24,7 @@ NOISE_CLASSES = 24
 EVEN_NOISE = (1.0, 0.0, 0.0)  # variance of a pixel: floor + gain * intensity, and its least value
 
 
-def fit_gaussians(
-    image: np.ndarray, start: np.ndarray, *, half_width: int, steps: int = 16
-) -> tuple[np.ndarray, np.ndarray]:
+def fit_gaussians(image, start, *, half_width, steps=16) -> tuple[np.ndarray, np.ndarray]:
     """Fit all columns at once by Levenberg-Marquardt, weighted by one over the noise variance.
 
     A first round with equal weights gives the widths and, from its residuals, the noise: variance
@@ -55,17 +51,16 @@ def fit_gaussians(
         Standard errors. They follow from the curvature at the solution, near neighbours included,
         and suppose noise that is independent from pixel to pixel.
     """
-    parameters = np.array(start, dtype=np.float64)
-    limits = parameters[:, SIGMA] * np.array(SIGMA_LIMITS)[:, None]
+    limits = start[:, SIGMA] * np.array(SIGMA_LIMITS)[:, None]
     pad = max(half_width, int(np.ceil(REACH_SIGMAS * limits.max())))
     zero = float(np.median(image))  # float32 sums lose their digits under a large constant
     origin = np.array([pad, pad, 0, 0, -zero])
-    parameters += origin
+    parameters = start + origin
     image = np.pad((image - zero).astype(np.float32), pad, constant_values=np.nan)
     noise = EVEN_NOISE
     for most in (steps // 2, steps):
-        centre = np.rint(parameters[:, :2]).astype(np.intp)
-        centre = np.clip(centre, pad, np.array(image.shape) - 1 - pad)
+        last = np.array(image.shape) - 1 - pad
+        centre = np.clip(np.rint(parameters[:, :2]), pad, last).astype(np.intp)
         drawn = np.zeros_like(image)
         reach = _reach(parameters, REACH_SIGMAS)
         _draw(drawn, parameters, centre, reach)

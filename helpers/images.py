@@ -1,11 +1,10 @@
-"""What every step does first: turn what the user hands in into a clean 2-D array."""
-
-from __future__ import annotations
+"""What every step does first: turn what the user hands in into a clean array that fits."""
 
 import warnings
 
 import numpy as np
 from scipy import ndimage
+from scipy.spatial import cKDTree
 
 LARGEST_SHARE_OF_NAN = 0.01
 
@@ -24,19 +23,24 @@ def as_image(image) -> np.ndarray:
     ValueError
         If `image` is not 2-D, is empty, is constant, or misses more than 1 % of its pixels.
     """
-    values = np.asarray(getattr(image, "data", image))
-    if values.ndim != 2 or values.size == 0:
-        raise ValueError(
-            f"the image has shape {values.shape}, but (rows, columns) is needed: average frames "
-            "with align_stack(stack), or treat each frame alone with process_stack"
-        )
+    values = one_frame(image)
     if values.dtype.kind not in "biuf":
         raise ValueError(f"the image holds {values.dtype} values, but real numbers are needed")
     values = _fill_missing(values.astype(np.float32))
     if values.min() == values.max():
         raise ValueError(
-            f"the image is constant (every pixel is {values.flat[0]:g}): there is nothing to find; "
-            "check that the right signal of the file was loaded"
+            f"the image is constant ({values.flat[0]:g}): was the right signal of the file loaded?"
+        )
+    return values
+
+
+def one_frame(image) -> np.ndarray:
+    """The values of `image` as they are; a ValueError unless they are (rows, columns)."""
+    values = np.asarray(getattr(image, "data", image))
+    if values.ndim != 2 or values.size == 0:
+        raise ValueError(
+            f"the image has shape {values.shape}, but (rows, columns) is needed: take one frame, "
+            "or the mean of align_stack(stack)"
         )
     return values
 
@@ -65,13 +69,28 @@ def as_positions(positions) -> np.ndarray:
         If the shape is not (N, 2), N is zero, or no position is finite.
     """
     values = np.asarray(getattr(positions, "positions", positions), dtype=np.float64)
-    shape = values.shape
-    if len(shape) != 2 or shape[1] != 2 or not np.isfinite(values).all(axis=1).any():
+    if values.ndim != 2 or values.shape[1] != 2 or not np.isfinite(values).all(axis=1).any():
         raise ValueError(
-            f"positions have shape {shape} and {np.isfinite(values).sum()} finite numbers, but "
-            "(N, 2) is needed, one [row, column] in pixels a column: locate the columns again"
+            f"positions have shape {values.shape} and {np.isfinite(values).sum()} finite numbers, "
+            "but (N, 2) is needed, one [row, column] in pixels a column: locate the columns again"
         )
     return values
+
+
+def one_each(values, positions, name: str) -> np.ndarray:
+    """Return `values` (N,) as float64; a ValueError unless there is one for each position."""
+    values, count = np.asarray(values, dtype=np.float64), len(as_positions(positions))
+    if values.shape != (count,):
+        raise ValueError(
+            f"{name} has shape {values.shape}, but ({count},) is needed, one number a column: "
+            "pass positions[kept], as cut_subimages kept them"
+        )
+    return values
+
+
+def neighbour_distance(positions: np.ndarray) -> np.ndarray:
+    """Distance (N,) of each of N points from the nearest other one; infinite for one alone."""
+    return cKDTree(positions).query(positions, k=2)[0][:, 1]
 
 
 def border_distance(positions: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

@@ -1,18 +1,12 @@
 """Load a microscope file as a HyperSpy image or stack whose axes are in nanometres."""
 
-from __future__ import annotations
-
 import glob
 import math
 import re
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from hyperspy.signals import Signal2D
 
 LAZY_ABOVE_BYTES = 2**30
 UNEQUAL_SCALES = 1e-3  # relative difference of row and column scale that is worth a warning
@@ -32,9 +26,7 @@ _NM_PER_UNIT = {name.lower(): nm for nm, names in _NM_IN.items() for name in nam
 _UNSAFE_SUFFIXES = {".nc", ".mrcz"}
 
 
-def load_image(
-    path: str | Path, *, pixel_size_nm: float | None = None, signal: int | str | None = None
-) -> Signal2D:
+def load_image(path: str | Path, *, pixel_size_nm=None, signal=None):
     """Load one image, or one stack of images, from a microscope file.
 
     Parameters
@@ -71,9 +63,7 @@ def load_image(
     _check_pixel_size(pixel_size_nm)
     chosen = _choose(_read(path), signal, path)
     _check_is_image(chosen, path)
-    image = _plain_signal(chosen)
-    _calibrate(image, pixel_size_nm, path)
-    return image
+    return _plain_signal(chosen, pixel_size_nm, path)
 
 
 def _check_pixel_size(pixel_size_nm) -> None:
@@ -149,10 +139,8 @@ def _choose(signals: list, wanted: int | str | None, path: Path):
     matches = [s for n, s in enumerate(signals) if wanted in (None, n, titles[n])]
     if len(matches) == 1:
         return matches[0]
-    message = (
-        f"signal={wanted!r} names {'several signals' if matches else 'no signal'} of {path}: "
-        f"choose one of its {len(signals)} signals by index or title"
-    )
+    found = "several signals" if matches else "no signal"
+    message = f"signal={wanted!r} names {found} of {path}, which holds {len(signals)} signals:"
     for n, s in enumerate(signals):
         message += f"\n  {n}: {titles[n] or '(no title)'}, shape {s.data.shape}"
     raise ValueError(message)
@@ -167,10 +155,7 @@ def _check_is_image(signal, path: Path) -> None:
         (0 in shape, "it is empty"),
         (kind.names, f"it is in colour {kind.names}: a screenshot? Export the grey-level data"),
         (kind.kind not in "biuf", f"{kind} values, but real numbers are needed, no phase or FFT"),
-        (
-            not is_image,
-            "a spectrum or profile, not an image: choose with signal=, or use as_signal2D",
-        ),
+        (not is_image, "a spectrum or profile, not an image: give signal=, or use as_signal2D"),
         (manager.navigation_dimension > 1, "patterns (4D-STEM?): sum them to one image first"),
     ]
     for fault, message in faults:
@@ -178,8 +163,8 @@ def _check_is_image(signal, path: Path) -> None:
             raise ValueError(f"{path} holds a signal of shape {shape}: {message}")
 
 
-def _plain_signal(signal) -> Signal2D:
-    """A plain Signal2D, float32, with the axes and metadata of `signal` and nothing else of it."""
+def _plain_signal(signal, pixel_size_nm: float | None, path: Path):
+    """A plain Signal2D, float32, with the metadata of `signal`, calibrated, and nothing else."""
     from hyperspy.signals import LazySignal2D, Signal2D
 
     axes = signal.axes_manager._axes  # in the order of the array: frames, rows, columns
@@ -187,41 +172,35 @@ def _plain_signal(signal) -> Signal2D:
     return kind(
         signal.data.astype(np.float32),
         axes=[axis.get_axis_dictionary() | {"navigate": True} for axis in axes[:-2]]
-        + [_uniform(axis) for axis in axes[-2:]],
+        + _calibrated(axes[-2:], pixel_size_nm, path),
         metadata=signal.metadata.as_dictionary(),
         original_metadata=signal.original_metadata.as_dictionary(),
     )
 
 
-def _uniform(axis) -> dict:
-    """A signal axis as HyperSpy wants it; one of unequal steps gets the scale NaN: not usable."""
-    even = {"scale": axis.scale, "offset": axis.offset} if axis.is_uniform else {"scale": math.nan}
-    return even | {"name": axis.name, "size": axis.size, "units": axis.units, "navigate": False}
-
-
-def _calibrate(image: Signal2D, pixel_size_nm: float | None, path: Path) -> None:
-    """Bring the signal axes to nm, or to px with scale 1 where the file gives no usable unit."""
-    axes = image.axes_manager.signal_axes  # (columns, rows)
-    new = []
-    for axis in axes:
+def _calibrated(axes, pixel_size_nm: float | None, path: Path) -> list[dict]:
+    """Rows and columns in nm, or in px with scale 1 where the file gives no usable unit."""
+    new, found = [], []
+    for axis in axes:  # one of unequal steps has no scale
+        scale, offset = (axis.scale, axis.offset) if axis.is_uniform else (math.nan, 0.0)
         nm = _NM_PER_UNIT.get(re.sub(r"[\s\[\]]", "", str(axis.units)).lower(), math.nan)
-        new.append((axis.scale * nm, axis.offset * nm, "nm"))
+        new.append({"scale": scale * nm, "offset": offset * nm, "units": "nm"})
+        found.append(f"{scale:.6g} {str(axis.units)!r}")
     if pixel_size_nm is not None:
-        new = [(pixel_size_nm, 0.0, "nm")] * 2
-    elif not all(0 < scale < math.inf for scale, _, _ in new):
-        new = [(1.0, 0.0, "px")] * 2
-        found = ", ".join(f"{axis.scale:.6g} {str(axis.units)!r}" for axis in axes)
+        new = [{"scale": pixel_size_nm, "units": "nm"}] * 2
+    elif not all(0 < axis["scale"] < math.inf for axis in new):
+        new = [{"scale": 1.0, "units": "px"}] * 2
         warnings.warn(
-            f"{path.name}: the pixel size (columns, rows) of {found} is no usable length; the axes "
-            "stay in px. Give pixel_size_nm= if you know it",
-            stacklevel=3,
+            f"{path.name}: the pixel size (rows, columns) of {', '.join(found)} is no usable "
+            "length; the axes stay in px. Give pixel_size_nm= if you know it",
+            stacklevel=4,
         )
-    for axis, calibration in zip(axes, new, strict=True):
-        axis.scale, axis.offset, axis.units = calibration
-    columns, rows = (axis.scale for axis in axes)
+    rows, columns = (axis["scale"] for axis in new)
     if abs(rows - columns) > UNEQUAL_SCALES * max(rows, columns):
         warnings.warn(
             f"{path.name}: rows are {rows:.6g} nm apart, columns {columns:.6g} nm, but square "
             "pixels are needed: resample, or give pixel_size_nm= if the file is wrong",
-            stacklevel=3,
+            stacklevel=4,
         )
+    plain = [{"name": axis.name, "size": axis.size, "navigate": False} for axis in axes]
+    return [axis | calibration for axis, calibration in zip(plain, new, strict=True)]

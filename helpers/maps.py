@@ -1,7 +1,5 @@
 """Results laid out as images and tables that HyperSpy and a spreadsheet open."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,17 +8,10 @@ import numpy as np
 from scipy.interpolate import NearestNDInterpolator
 
 from .angles import fold_angles
-from .images import as_positions
+from .images import as_positions, neighbour_distance, one_each
 
 
-def angle_map(
-    positions,
-    angle: np.ndarray,
-    *,
-    shape: tuple[int, int],
-    pixel_size_nm: float | None = None,
-    order: int = 1,
-):
+def angle_map(positions, angle, *, shape, pixel_size_nm=None, order=1):
     """Image of the angle: each pixel carries that of the nearest column, folded by `order`.
 
     Parameters
@@ -42,56 +33,33 @@ def angle_map(
     return latent_map(positions, values, shape=shape, pixel_size_nm=pixel_size_nm, title=title)
 
 
-def latent_map(
-    positions,
-    latent: np.ndarray,
-    *,
-    shape: tuple[int, int],
-    pixel_size_nm: float | None = None,
-    title: str = "latent",
-):
+def latent_map(positions, latent, *, shape, pixel_size_nm=None, title="latent"):
     """Image of one latent (M,), or of any number a column: each pixel takes the nearest column's.
 
     Parameters and return value are those of `angle_map`.
     """
     from hyperspy.signals import Signal2D
 
-    positions = as_positions(positions)
-    values = np.asarray(latent)
-    if values.shape != (len(positions),):
-        raise ValueError(
-            f"{len(positions)} positions, but values of shape {values.shape}: one number a column "
-            "is needed (use columns.positions[kept] with what was encoded)"
-        )
-    nearest = NearestNDInterpolator(positions, values)
+    positions, values = as_positions(positions), one_each(latent, positions, title)
     # Beyond 1.5 spacings from any column nothing was measured, so nothing is shown.
-    spacing = np.median(nearest.tree.query(positions, k=2)[0][:, 1])  # inf for one column alone
-    image = nearest(*np.indices(shape), distance_upper_bound=1.5 * spacing, workers=-1)
+    reach = 1.5 * np.median(neighbour_distance(positions))
+    nearest = NearestNDInterpolator(positions, values)
+    image = nearest(*np.indices(shape), distance_upper_bound=reach, workers=-1)
+    signal = Signal2D(image.astype(np.float32), metadata={"General": {"title": title}})
     scale, units = (1.0, "px") if pixel_size_nm is None else (float(pixel_size_nm), "nm")
-    axes = [
-        {"name": name, "size": size, "scale": scale, "units": units}
-        for name, size in zip("yx", shape, strict=True)
-    ]
-    return Signal2D(image.astype(np.float32), axes=axes, metadata={"General": {"title": title}})
+    signal.axes_manager.signal_axes.set(name=["x", "y"], scale=scale, units=units)
+    return signal
 
 
 def save_results(
-    path: str | Path,
-    columns,
-    encoding,
-    kept: np.ndarray,
-    *,
-    shape: tuple[int, int],
-    pixel_size_nm: float | None = None,
-    order: int = 1,
-    model=None,
-    overwrite: bool = False,
-) -> Path:
+    path, columns, encoding, kept, *, shape, pixel_size_nm=None, order=1, model=None,
+    overwrite=False,
+) -> Path:  # fmt: skip
     """Write maps (.hspy), the table of columns (.csv) and the model into a new folder.
 
     Parameters
     ----------
-    path : folder to make
+    path : str or pathlib.Path of the folder to make
     columns : Columns
     encoding : Encoding of the sub-images around `columns.positions[kept]`
     kept : (M,) int, as returned by `cut_subimages`
@@ -117,9 +85,7 @@ def save_results(
     if len(kept) != len(encoding):
         raise ValueError(f"{len(kept)} kept columns, but {len(encoding)} were encoded")
     if len(kept) and kept.max() >= len(columns):
-        raise ValueError(
-            f"kept names column {kept.max()} of {len(columns)}: pass those cut_subimages was given"
-        )
+        raise ValueError(f"kept names column {kept.max()}, but there are only {len(columns)}")
     path.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=path.parent, prefix=f"{path.name}.") as scratch:
         new = Path(scratch) / path.name

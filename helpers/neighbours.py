@@ -1,7 +1,5 @@
 """What the neighbours say without any learning: columns off their centre, and waves of that."""
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.spatial import cKDTree
 

@@ -6,14 +6,13 @@ returns it. Positions are [row, column] in pixels; angles are radians, counter-c
 displayed.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from matplotlib.patches import Circle, Rectangle
 
 from . import drawing as draw
 from .drawing import ACCENT, GREY, PALETTE, angle_colours, positive, use_style
 from .harmonics import disk_mask
+from .images import one_each
 
 __all__ = ["ACCENT", "GREY", "angle_colours", "use_style"]
 
@@ -48,7 +47,7 @@ def show_columns(positions, *, ax=None, values=None, colour=ACCENT, size=0.7):
     rings = draw.circles(draw.axes_or_new(ax), positions, size=size)
     rings.set(facecolor="none", edgecolor=colour if values is None else None, linewidth=1.2)
     if values is not None:
-        draw.colour_by(rings, draw.one_each(values, positions, "values"), "viridis", (1, 99))
+        draw.colour_by(rings, one_each(values, positions, "values"), "viridis", (1, 99))
     return rings.axes
 
 
@@ -96,11 +95,11 @@ def plot_angle_map(
     ticks : bool
         Draw the direction of each angle as a short line from its dot's centre, all `order` of them.
     """
-    angle = draw.one_each(angle, positions, "angle")
+    angle = one_each(angle, positions, "angle")
     colours = angle_colours(angle, order=order)
     if angle_sd is not None:
         # The length of the mean of exp(i order angle): 1 when certain, 0 when any angle may be.
-        length = np.exp(-((order * draw.one_each(angle_sd, positions, "angle_sd")) ** 2) / 2)
+        length = np.exp(-((order * one_each(angle_sd, positions, "angle_sd")) ** 2) / 2)
         colours[:, 3] = np.clip(np.nan_to_num(length), 0.12, 1.0)
     ax, dots = draw.dots_on(ax, positions, image, pixel_size_nm)
     dots.set_facecolor(colours)
@@ -125,7 +124,7 @@ def plot_value_map(
     clip : (float, float)
         Percentiles at which the colours end; unless (0, 100) the bar is pointed.
     """
-    value = draw.one_each(value, positions, "value")
+    value = one_each(value, positions, "value")
     ax, dots = draw.dots_on(ax, positions, image, pixel_size_nm)
     draw.colour_by(dots, value, "viridis", clip)
     extend = "neither" if tuple(clip) == (0, 100) else "both"
@@ -148,8 +147,7 @@ def plot_montage(stack, *, columns=8, pixel_size_nm=None, labels=None, disk=True
     tiles = np.array(stack, dtype=float)
     if tiles.ndim != 3 or tiles.size == 0 or tiles.shape[1] != tiles.shape[2]:
         raise ValueError(
-            f"the stack has shape {tiles.shape}, but (M, w, w) is needed: "
-            "pass a single motif as motif[None]"
+            f"the stack has shape {tiles.shape}, not (M, w, w): pass one motif as motif[None]"
         )
     labels = [""] * len(tiles) if labels is None else list(labels)
     if len(labels) != len(tiles):
@@ -206,8 +204,7 @@ def plot_history(history, *, ax=None):
         Other entries are left out.
     """
     if not isinstance(history, dict):
-        names = history[0] if len(history) else ()
-        history = {name: [row[name] for row in history] for name in names}
+        history = {name: [row[name] for row in history] for name in (history or [{}])[0]}
     if len(history.get("loss", ())) == 0:
         raise ValueError(f"the history has {sorted(history)}, but a loss for each pass is needed")
     ax = draw.axes_or_new(ax)

@@ -5,8 +5,6 @@ knows one scale only, so the distance between neighbouring columns is measured i
 and the image is resampled to the distance that the network was trained at.
 """
 
-from __future__ import annotations
-
 import warnings
 from functools import lru_cache
 from itertools import product
@@ -65,9 +63,7 @@ def _two_convolutions(channels_in: int, channels_out: int) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def segment(
-    image, *, spacing_px: float | None = None, device: str = "auto", progress: bool = True
-) -> np.ndarray:
+def segment(image, *, spacing_px=None, device="auto", progress=True) -> np.ndarray:
     """Probability (H, W) float32 that each pixel belongs to an atomic column.
 
     It is near 1 at the centre of a column and falls to 1/2 at about a quarter of the distance to
@@ -112,8 +108,7 @@ def segment(
         _run_network(-values, spacing, device, progress)
     ):
         warnings.warn(
-            "the columns seem to be dark on a bright ground (as in BF or ABF), but bright ones are "
-            "expected: invert the image first, segment(-image)",
+            "the columns seem to be dark (as in BF or ABF): invert the image, segment(-image)",
             stacklevel=2,
         )
     return probability
@@ -129,12 +124,10 @@ def _usable_spacing(given: float | None, measured: float | None, shape) -> float
             "between neighbouring columns, at least 2 px and at most the image's side"
         )
     if measured is None:
-        trust = f"no lattice was found in the image; spacing_px={spacing:g} is taken on trust"
-        warnings.warn(trust, stacklevel=3)
+        warnings.warn(f"no lattice found: spacing_px={spacing:g} is taken on trust", stacklevel=3)
     if spacing < COARSE_PX:
         warnings.warn(
-            f"neighbouring columns are only {spacing:.1f} px apart: too few pixels to trust each "
-            "column; record the image at a finer pixel size",
+            f"columns {spacing:.1f} px apart have too few pixels: record at a finer pixel size",
             stacklevel=3,
         )
     return spacing

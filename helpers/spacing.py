@@ -3,8 +3,6 @@
 Headers are wrong too often to be trusted, and everything that follows is set by this one length.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from scipy import fft, ndimage
 
@@ -54,8 +52,7 @@ def find_lattice(values: np.ndarray) -> tuple[float | None, float]:
 
 
 def _lattice_of(values: np.ndarray) -> tuple[float | None, float]:
-    too_small = min(values.shape) < 2 * SMALLEST_CELL_COUNT * SHARPEST_PERIOD_PX
-    if too_small or values.min() == values.max():
+    if min(values.shape) < 2 * SMALLEST_CELL_COUNT * SHARPEST_PERIOD_PX or np.ptp(values) == 0:
         return None, 0.0
     window = np.outer(*[np.hanning(n + 2)[1:-1] for n in values.shape]).astype(np.float32)
     spectrum = fft.fft2((values - values.mean()) * window)

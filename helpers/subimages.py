@@ -1,12 +1,11 @@
 """Cut one square window around each column, centred to a fraction of a pixel."""
 
-from __future__ import annotations
-
 from numbers import Real
 
 import numpy as np
 from scipy import ndimage
 
+from .harmonics import pixel_offsets
 from .images import as_image, as_positions, border_distance
 
 CHUNK_SAMPLES = 2**20  # samples at a time: float64 copies of them take 8 MB each
@@ -44,37 +43,19 @@ def cut_subimages(image, positions, window_px: int) -> tuple[np.ndarray, np.ndar
     if len(kept) == 0:
         raise ValueError(_nothing_kept(values.shape, places, window_px))
     spline = ndimage.spline_filter(values, order=3, output=np.float64, mode="mirror")
-    spline = np.pad(spline, 2, mode="reflect")
+    offset = pixel_offsets(window_px)
     stack = np.empty((len(kept), window_px, window_px), dtype=np.float32)
-    size = max(1, CHUNK_SAMPLES // window_px**2)
-    for first in range(0, len(kept), size):
-        part = slice(first, first + size)
-        stack[part] = _sample(spline, places[kept[part]], window_px)
+    count = 1 + len(kept) * window_px**2 // CHUNK_SAMPLES
+    for part in np.array_split(np.arange(len(kept)), count):
+        rows, cols = places[kept[part]].T[..., None] + offset  # (m, w) each
+        at = np.broadcast_arrays(rows[:, :, None], cols[:, None, :])
+        stack[part] = ndimage.map_coordinates(spline, at, order=3, mode="mirror", prefilter=False)
     return stack, kept
-
-
-def _sample(spline, positions, window_px) -> np.ndarray:
-    """Values (m, w, w) of the spline whose coefficients are handed in, padded by two pixels.
-
-    All samples of a window lie at the same fraction of a pixel, so four weights along the rows and
-    four along the columns serve the whole of it.
-    """
-    corner = positions - (window_px - 1) / 2
-    whole = np.floor(corner).astype(np.intp)
-    t = (corner - whole).T[..., None, None]  # (2, m, 1, 1), in [0, 1)
-    inner = [2 / 3 - x**2 + x**3 / 2 for x in (t, 1 - t)]
-    weights = [(1 - t) ** 3 / 6, *inner, t**3 / 6]  # of the coefficients at -1, 0, 1, 2
-    side = window_px + 3
-    patches = np.lib.stride_tricks.sliding_window_view(spline, (side, side))
-    patches = patches[whole[:, 0] + 1, whole[:, 1] + 1]  # (m, w + 3, w + 3)
-    lines = sum(w[0] * patches[:, k : k + window_px] for k, w in enumerate(weights))
-    return sum(w[1] * lines[:, :, k : k + window_px] for k, w in enumerate(weights))
 
 
 def as_window(window_px) -> int:
     """Return `window_px` as an int, or raise a ValueError that says what a window is."""
-    is_number = isinstance(window_px, Real) and not isinstance(window_px, bool)
-    if not (is_number and window_px >= 2 and window_px % 1 == 0):
+    if not (isinstance(window_px, Real) and window_px >= 2 and window_px % 1 == 0):
         raise ValueError(f"window_px={window_px!r}, but a whole number of at least 2 is needed")
     return int(window_px)
 

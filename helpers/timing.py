@@ -4,11 +4,11 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
+
 
 def run_time_s() -> float:
     """Seconds since this process (in a notebook: its kernel) was started."""
-    import psutil
-
     return time.time() - psutil.Process().create_time()
 
 
@@ -23,8 +23,6 @@ def peak_memory_gib() -> float:
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) / 1024**2
     if sys.platform == "win32":
-        import psutil
-
         return psutil.Process().memory_info().peak_wset / 1024**3
     import resource
 
@@ -33,6 +31,5 @@ def peak_memory_gib() -> float:
 
 def report_cost() -> None:
     """Print run time and peak memory: the last cell of each page, read by the build."""
-    print(
-        f"This page ran in {run_time_s():.0f} s and used {peak_memory_gib():.2f} GiB at its peak."
-    )
+    used = f"{peak_memory_gib():.2f} GiB"
+    print(f"This page ran in {run_time_s():.0f} s and used {used} at its peak.")

@@ -1,15 +1,13 @@
 """Choose the size of the sub-images: what each size sees, what it costs, and which one to take."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage, special
-from scipy.spatial import cKDTree, distance
+from scipy.spatial import cKDTree
 
 from .harmonics import DiskHarmonics, angular_power
-from .images import as_image, as_positions, pixel_size_nm
+from .images import as_image, as_positions, neighbour_distance, pixel_size_nm
 from .subimages import as_window, cut_subimages, inside_image
 
 LARGEST_ORDER = 6
@@ -17,17 +15,15 @@ NOTHING_KNOWN_DEG = 180 / np.sqrt(3)  # rms of angles spread evenly over the cir
 RIGHT_WITHIN_DEG = 1.0
 FEWEST_NEIGHBOURS = 2.0  # inside the disk, on average
 EQUAL_SCORE = 0.01  # sizes this close to the best count as equal: the smallest of them is taken
-DEFAULT_OVER_SPACING = (1.5, 2, 2.5, 3, 3.5, 4, 5, 6)
+DEFAULT_OVER_SPACING = np.array([1.5, 2, 2.5, 3, 3.5, 4, 5, 6])
 SMALLEST_PX = 8
 SAMPLE = 500  # sub-images a size: enough for means within a few per cent
 # A mixed second difference in either direction: blind to what is smooth over three pixels.
 ROUGHNESS = np.outer([1, -2, 1], [1, -2, 1]) / 6
 
 NUMBERS = ("window_nm", "share_kept", "neighbours", "overlap", "angle_error_deg", "score")
-ROW = np.dtype(
-    [("window_px", int), ("kept", int), ("order_share", float, (LARGEST_ORDER + 1,))]
-    + [(name, float) for name in NUMBERS]
-)
+ROW = [("window_px", int), ("kept", int), ("order_share", float, (LARGEST_ORDER + 1,))]
+ROW += [(name, float) for name in NUMBERS]
 
 
 @dataclass(frozen=True)
@@ -87,25 +83,23 @@ def window_report(image, positions, sizes_px=None) -> WindowReport:
     """
     values, places = as_image(image), as_positions(positions)
     places = places[np.isfinite(places).all(axis=1)]
-    spacing = cKDTree(places).query(places, k=2)[0][:, 1]  # infinite for a single column
+    spacing = neighbour_distance(places)
     sizes = _as_sizes(sizes_px, np.median(spacing), values.shape)
     noise = float(np.mean(ndimage.convolve(values, ROUGHNESS) ** 2))
     table = np.zeros(len(sizes), ROW)
     table["window_px"] = sizes
     table["window_nm"] = table["window_px"] * (pixel_size_nm(image) or np.nan)
+    for unknown in ("neighbours", "overlap", "order_share", "angle_error_deg"):
+        table[unknown] = np.nan  # until a window of that size lies inside the image
     for row in table:
         kept = inside_image(values.shape, places, row["window_px"])
         row["kept"], row["share_kept"] = len(kept), len(kept) / len(places)
         if len(kept):
             _count(row, places, kept, spacing[kept])
             _judge(row, values, places[kept], noise)
-        else:
-            for unknown in ("neighbours", "overlap", "order_share", "angle_error_deg"):
-                row[unknown] = np.nan
     if not table["kept"].any():
         raise ValueError(
-            f"sizes_px={sizes} leave none of {len(places)} columns inside the image of "
-            f"{values.shape} pixels: compare smaller windows"
+            f"sizes_px={sizes} keep no column of the {values.shape} image: compare smaller windows"
         )
     best = _recommended(table)
     return WindowReport(table, int(table["window_px"][best]), _reason(table, best))
@@ -113,15 +107,12 @@ def window_report(image, positions, sizes_px=None) -> WindowReport:
 
 def _as_sizes(sizes_px, spacing, shape) -> list[int]:
     if sizes_px is None and np.isfinite(spacing):
-        usual = np.rint(np.array(DEFAULT_OVER_SPACING) * spacing).astype(int)
-        sizes_px = np.clip(usual, SMALLEST_PX, min(shape))
+        sizes_px = np.rint(DEFAULT_OVER_SPACING * spacing).clip(SMALLEST_PX, min(shape))
     elif sizes_px is None:
         raise ValueError("one column has no neighbours to measure by: give sizes_px=[...]")
     sizes = sorted({as_window(size) for size in np.ravel(sizes_px).tolist()})
     if not sizes or sizes[0] < SMALLEST_PX:
-        raise ValueError(
-            f"sizes_px={sizes}, but one size or more, each of at least {SMALLEST_PX} px, is needed"
-        )
+        raise ValueError(f"sizes_px={sizes}, but sizes of at least {SMALLEST_PX} px are needed")
     return sizes
 
 
@@ -161,9 +152,8 @@ def _unlikeness(coefficients) -> float:
     """
     if len(coefficients) < 3:
         return 0.0
-    squared = distance.squareform(distance.pdist(coefficients[:, 1:], "sqeuclidean"))
-    np.fill_diagonal(squared, np.inf)
-    return float(np.median(squared.min(axis=1))) / (2 * coefficients.shape[1])
+    squared = neighbour_distance(coefficients[:, 1:]) ** 2
+    return float(np.median(squared)) / (2 * coefficients.shape[1])
 
 
 def _recommended(table) -> int:

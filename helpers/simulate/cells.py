@@ -3,8 +3,6 @@
 ``data/make_cells.py`` computes it; here it is opened, blurred by the electron source and sampled.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,16 +58,9 @@ class CellLibrary:
 def load_cells(name: str = "Sr3Fe2O7_100", *, source_fwhm_nm: float = 0.08) -> CellLibrary:
     """Open the cell library `name`, blurred by a Gaussian source of the given full width."""
     with np.load(fetch(f"{name}.npz"), allow_pickle=False) as stored:
-        fraction = unfold(stored["eighth"])
-        return CellLibrary(
-            cell_nm=stored["cell_nm"],
-            thickness_nm=stored["thickness_nm"],
-            fraction=_blur_and_refine(fraction, stored["cell_nm"], source_fwhm_nm),
-            site_yz=stored["site_yz"],
-            species=stored["species"],
-            site=stored["site"],
-            sign=stored["sign"],
-        )
+        arrays = dict(stored)
+    fraction = _blur_and_refine(unfold(arrays.pop("eighth")), arrays["cell_nm"], source_fwhm_nm)
+    return CellLibrary(fraction=fraction, **arrays)
 
 
 def unfold(eighth: np.ndarray) -> np.ndarray:
@@ -88,15 +79,12 @@ def unfold(eighth: np.ndarray) -> np.ndarray:
 
 def _blur_and_refine(fraction: np.ndarray, cell_nm: np.ndarray, fwhm_nm: float) -> np.ndarray:
     """Convolve with the source and refine the grid, both exactly, in Fourier space."""
-    spectrum = np.fft.fft2(fraction)
-    _, n_y, n_z = fraction.shape
-    frequency = [np.fft.fftfreq(n, side / n) for n, side in zip((n_y, n_z), cell_nm, strict=True)]
+    grid = fraction.shape[1:]
+    frequency = [np.fft.fftfreq(n, side / n) for n, side in zip(grid, cell_nm, strict=True)]
+    squared = np.add.outer(*(f**2 for f in frequency))
     sigma_nm = fwhm_nm / np.sqrt(8 * np.log(2))
-    squared = frequency[0][:, None] ** 2 + frequency[1][None, :] ** 2
-    spectrum = np.fft.fftshift(
-        spectrum * np.exp(-2 * (np.pi * sigma_nm) ** 2 * squared), axes=(1, 2)
-    )
-    rim = [(0, 0), *(((OVERSAMPLING - 1) * n // 2,) * 2 for n in (n_y, n_z))]
-    spectrum = np.fft.ifftshift(np.pad(spectrum, rim), axes=(1, 2))
-    refined = np.fft.ifft2(spectrum).real * OVERSAMPLING**2
+    blurred = np.fft.fft2(fraction) * np.exp(-2 * (np.pi * sigma_nm) ** 2 * squared)
+    rim = [(0, 0), *(((OVERSAMPLING - 1) * n // 2,) * 2 for n in grid)]
+    padded = np.pad(np.fft.fftshift(blurred, axes=(1, 2)), rim)
+    refined = np.fft.ifft2(np.fft.ifftshift(padded, axes=(1, 2))).real * OVERSAMPLING**2
     return np.clip(refined, 0, None).astype(np.float32)

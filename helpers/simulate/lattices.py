@@ -9,14 +9,13 @@ phases along [110], GaAs-like dumbbells along [110], kagome lattices, and hcp me
 (the honeycombs below always have two unlike sites).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 from scipy.spatial import KDTree
-from scipy.spatial.distance import pdist
+
+from ..images import neighbour_distance
 
 SQUARE, HEXAGONAL = np.eye(2), np.array([[1, 0], [0.5, np.sqrt(0.75)]])
 CELLS = {  # cell vectors, one a row; sites of the strong and of the weak columns in fractions
@@ -56,17 +55,9 @@ class LatticeImage:
 
 
 def lattice_image(
-    shape: tuple[int, int] = (128, 128),
-    *,
-    rng: np.random.Generator,
-    kind: str | None = None,
-    spacing_px: float = 10.0,
-    angle_rad: float | None = None,
-    peak_counts: float | None = None,
-    second_intensity: float | None = None,
-    faults: float = 1.0,
-    target_sigma_px: float | None = None,
-) -> LatticeImage:
+    shape=(128, 128), *, rng: np.random.Generator, kind=None, spacing_px=10.0, angle_rad=None,
+    peak_counts=None, second_intensity=None, faults=1.0, target_sigma_px=None,
+) -> LatticeImage:  # fmt: skip
     """Draw one image of a lattice.
 
     Parameters
@@ -102,9 +93,8 @@ def lattice_image(
     positions, amplitude = _disturb(columns, shape, spacing_px, faults, rng)
 
     uneven = 1 + 0.08 * faults * rng.normal(size=len(positions))
-    clean = render_columns(
-        shape, positions, amplitude, spacing_px * rng.uniform(0.14, 0.34) * uneven
-    )
+    sigma_px = spacing_px * rng.uniform(0.14, 0.34) * uneven
+    clean = render_columns(shape, positions, amplitude, sigma_px)
     clean += _background(shape, spacing_px, faults, rng)
     peak = 10 ** rng.uniform(0, 3) if peak_counts is None else peak_counts
     counts = rng.poisson(np.maximum(_jitter_rows(clean, faults, rng), 0) * peak)
@@ -130,7 +120,7 @@ def column_target(shape, positions, sigma_px: float) -> np.ndarray:
 
 def nearest_distance(vectors: np.ndarray, basis: np.ndarray) -> float:
     """Shortest distance between two columns of the endless lattice, in the unit of `vectors`."""
-    return float(pdist(_sites(vectors, basis, 2)).min())
+    return float(neighbour_distance(_sites(vectors, basis, 2)).min())
 
 
 def _sites(vectors, basis, reach: int) -> np.ndarray:
@@ -205,17 +195,15 @@ def _disturb(columns, shape, spacing_px, faults, rng) -> tuple[np.ndarray, np.nd
     Takes [row, column, amplitude] (N, 3) and returns positions and amplitudes apart.
     """
     count = len(columns)
-    positions = columns[:, :2] + 0.04 * spacing_px * faults * rng.random() * rng.normal(
-        size=(count, 2)
-    )
+    moved = 0.04 * spacing_px * faults * rng.random() * rng.normal(size=(count, 2))
+    positions = columns[:, :2] + moved
     centred = (positions - np.array(shape) / 2) / np.max(shape)
     ramp = 1 + faults * centred @ rng.uniform(-0.5, 0.5, 2)
     uneven = np.exp(0.12 * faults * rng.random() * rng.normal(size=count))
     dopant = np.where(rng.random(count) < 0.01 * faults, rng.uniform(0.4, 1.8), 1)
     amplitude = columns[:, 2] * np.clip(ramp, 0.35, None) * uneven * dopant
     keep = rng.random(count) >= 0.04 * faults * rng.random()
-    if rng.random() < 0.04 * faults:  # nothing but background
-        keep[:] = False
+    keep &= rng.random() >= 0.04 * faults  # else nothing but background
     if rng.random() < 0.25 * faults:  # an edge of the specimen, straight or round
         inward, offset = centred @ _direction(rng), rng.uniform(-0.5, 0.5)
         keep &= inward + rng.choice([0, -1, 1]) * (centred**2).sum(axis=1) > offset

@@ -1,10 +1,9 @@
 """The scan: what drift, line jitter, fly-back and the dose make of a specimen."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import signal
 
 from .specimen import Specimen
 from .truth import Truth
@@ -38,11 +37,10 @@ class Scan:
 
     def positions_in_frame(self, positions: np.ndarray, frame: int, n_rows: int) -> np.ndarray:
         """Where columns at `positions` (N, 2) of the specimen appear in a frame, (N, 2) px."""
-        row, col = positions.T
-        for _ in range(8):  # p + displacement(p) = r
-            shift_row, shift_col = self.displacement(row, col, frame, n_rows)
-            row, col = positions[:, 0] - shift_row, positions[:, 1] - shift_col
-        return np.stack([row, col], axis=1)
+        place = positions
+        for _ in range(8):  # place + displacement(place) = positions
+            place = positions - np.stack(self.displacement(*place.T, frame, n_rows), axis=1)
+        return place
 
 
 def scan_specimen(
@@ -55,25 +53,18 @@ def scan_specimen(
     row, col = np.mgrid[:height, :width].astype(np.float64)
     frames = np.empty((n_frames, height, width), dtype=np.uint16)
     for frame in range(n_frames):
-        shift_row, shift_col = scan.displacement(row, col, frame, height)
+        down, right = scan.displacement(row, col, frame, height)
         jitter = _line_jitter(height, scan, rng)
-        expected = specimen.fraction(
-            row + shift_row + jitter[:, :1], col + shift_col + jitter[:, 1:]
-        )
+        expected = specimen.fraction(row + down + jitter[:, :1], col + right + jitter[:, 1:])
         frames[frame] = rng.poisson(scan.dose * expected)
     truth = specimen.columns()
-    places = [
-        scan.positions_in_frame(truth.positions[0], frame, height) for frame in range(n_frames)
-    ]
+    still = truth.positions[0]
+    places = [scan.positions_in_frame(still, frame, height) for frame in range(n_frames)]
     return frames, replace(truth, positions=np.stack(places))
 
 
 def _line_jitter(n_rows: int, scan: Scan, rng: np.random.Generator) -> np.ndarray:
     """Displacement (row, col) of each scan line in px, a first-order autoregression."""
     noise = rng.normal(size=(n_rows, 2)) * np.array(scan.jitter_px)
-    memory = scan.jitter_memory
-    jitter = np.empty_like(noise)
-    jitter[0] = noise[0]
-    for line in range(1, n_rows):
-        jitter[line] = memory * jitter[line - 1] + np.sqrt(1 - memory**2) * noise[line]
-    return jitter
+    noise[1:] *= np.sqrt(1 - scan.jitter_memory**2)
+    return signal.lfilter([1.0], [1.0, -scan.jitter_memory], noise, axis=0)

@@ -5,17 +5,13 @@ the truth *can be read* from them: columns that lie close together among the lat
 one kind and of one thickness.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.spatial import cKDTree
 
 from ..angles import align_gauge, fold_angles
 
 
-def nearest_in_latents(
-    latent: np.ndarray, values: np.ndarray, *, neighbours: int = 7, seed: int = 0
-) -> np.ndarray:
+def nearest_in_latents(latent, values, *, neighbours: int = 7, seed: int = 0) -> np.ndarray:
     """Values (M, neighbours) of each column's nearest neighbours among the latents.
 
     The columns are dealt into two halves at random, and neighbours always come from the other
@@ -39,10 +35,7 @@ def nearest_in_latents(
             "are needed: take the truth of the columns that were encoded"
         )
     if len(latent) < 2 * neighbours:
-        raise ValueError(
-            f"{len(latent)} columns, but {2 * neighbours} are needed for {neighbours} neighbours "
-            "in each half"
-        )
+        raise ValueError(f"{len(latent)} columns, but {2 * neighbours} are needed in two halves")
     halves = np.array_split(np.random.default_rng(seed).permutation(len(latent)), 2)
     found = np.empty((len(latent), neighbours), dtype=values.dtype)
     for judged, known in (halves, halves[::-1]):
@@ -76,9 +69,7 @@ def r_squared(latent: np.ndarray, value: np.ndarray, **options) -> float:
     return float(1 - np.mean((value - guess) ** 2) / variance)
 
 
-def sign_from_angle(
-    angle: np.ndarray, direction: np.ndarray, site: np.ndarray, sign: np.ndarray
-) -> np.ndarray:
+def sign_from_angle(angle, direction, site, sign) -> np.ndarray:
     """Sign of the layer (M,) int as the angle tells it: +1, -1, and 0 for sites that have none.
 
     Two orientations 180 degrees apart are told from each other by the side of the lattice
@@ -108,9 +99,7 @@ def sign_from_angle(
     return told
 
 
-def angle_errors(
-    angle: np.ndarray, direction: np.ndarray, site: np.ndarray, sign: np.ndarray
-) -> np.ndarray:
+def angle_errors(angle, direction, site, sign) -> np.ndarray:
     """Angle minus truth minus one constant a site, (M,) radians in (-pi, pi].
 
     NaN where the sign is 0: such a site has no direction of its own. The constant is a circular

@@ -42,9 +42,8 @@ class SlowField:
         total = 0
         for wave, phase, size in zip(self.wave, self.phase, self.amplitude_px, strict=True):
             swing = wave[0] * row + wave[1] * col
-            total = (
-                total + size[1] * np.sin(swing + phase[1]) - 1j * size[0] * np.sin(swing + phase[0])
-            )
+            down, right = (s * np.sin(swing + p) for s, p in zip(size, phase, strict=True))
+            total = total + right - 1j * down
         return total
 
     def rotation(self, row: np.ndarray, col: np.ndarray) -> np.ndarray:
@@ -69,11 +68,11 @@ class Specimen:
         A point belongs to the grain whose centre is nearest.
     thickness_nm : (low, high)
         At the two ends of the wedge, which rises along `wedge_rad`.
-    fault_nm : float or None
+    fault_nm : float
         Height (along c, from the grain's centre) of the Fe plane where an extra perovskite layer
-        is inserted, which makes one n = 3 block.
-    odd : tuple of (row, col, factor)
-        Columns whose intensity is multiplied.
+        is inserted, which makes one n = 3 block; infinite where there is none.
+    odd : (K, 3) float
+        Row and column of columns whose intensity is multiplied, and the factor.
     """
 
     library: CellLibrary
@@ -84,8 +83,8 @@ class Specimen:
     thickness_nm: tuple[float, float]
     wedge_rad: float
     warp: SlowField
-    fault_nm: float | None = None
-    odd: tuple[tuple[float, float, float], ...] = ()
+    fault_nm: float = np.inf
+    odd: np.ndarray | tuple = ()
 
     def thickness(self, row: np.ndarray, col: np.ndarray) -> np.ndarray:
         """Thickness in nm at points of the specimen (a plane wedge)."""
@@ -98,8 +97,7 @@ class Specimen:
 
     def grain_of(self, row: np.ndarray, col: np.ndarray) -> np.ndarray:
         """Index of the grain at each point."""
-        squared = [(row - r) ** 2 + (col - c) ** 2 for r, c in self.centres_px]
-        return np.argmin(squared, axis=0)
+        return np.argmin([(row - r) ** 2 + (col - c) ** 2 for r, c in self.centres_px], axis=0)
 
     def fraction(self, row: np.ndarray, col: np.ndarray) -> np.ndarray:
         """Fraction of the beam on the detector with the probe at points (row, col), float32."""
@@ -107,8 +105,7 @@ class Specimen:
         from_centre = col - 1j * row - self.warp(row, col) - self._centres[grain]
         crystal_nm = from_centre * np.exp(-1j * self.angles_rad)[grain] * self.pixel_size_nm
         y_nm, z_nm = crystal_nm.imag, crystal_nm.real
-        if self.fault_nm is not None:
-            z_nm = np.where(z_nm > self.fault_nm, z_nm - self.extra_layer_nm, z_nm)
+        z_nm = np.where(z_nm > self.fault_nm, z_nm - self.extra_layer_nm, z_nm)
         image = self.library.sample(y_nm, z_nm, self.thickness(row, col))
         sigma_px = ODD_RADIUS_NM / self.pixel_size_nm
         for odd_row, odd_col, factor in self.odd:
@@ -161,8 +158,6 @@ class Specimen:
         cells = np.stack(np.meshgrid(*steps, indexing="ij"), -1).reshape(-1, 1, 2)
         y, z = ((cells + self.library.site_yz) * self.library.cell_nm).reshape(-1, 2).T
         kind = np.tile(np.arange(len(self.library.site)), len(cells))
-        if self.fault_nm is None:
-            return z + 1j * y, kind, np.zeros(len(y), bool), self.library.sign[kind]
         extra, eps = self.extra_layer_nm, 1e-6
         below = np.flatnonzero(z <= self.fault_nm + eps)
         above = np.flatnonzero(z > self.fault_nm - extra + eps)
@@ -176,12 +171,10 @@ class Specimen:
 
     def _distance_to_boundary(self, place: np.ndarray, grain: int) -> np.ndarray:
         """Distance in px to the nearest grain boundary, infinite in a single crystal."""
-        own = self._centres[grain]
-        nearest = np.full(len(place), np.inf)
-        for other in np.delete(self._centres, grain):
-            normal = (other - own) / abs(other - own)
-            nearest = np.minimum(nearest, (((own + other) / 2 - place) * normal.conj()).real)
-        return nearest
+        own, others = self._centres[grain], np.delete(self._centres, grain)[:, None]
+        normal = (others - own) / abs(others - own)
+        distance = (((own + others) / 2 - place) * normal.conj()).real  # (G - 1, N)
+        return distance.min(axis=0, initial=np.inf)
 
 
 def single_crystal(
@@ -198,22 +191,30 @@ def single_crystal(
 ) -> Specimen:
     """A Sr3Fe2O7 crystal seen along [100], with a wedge; optionally one fault and odd columns."""
     rng = np.random.default_rng(seed)
-    library = load_cells(source_fwhm_nm=source_fwhm_nm)
     centre = np.array(shape) / 2 + rng.uniform(-20, 20, 2)
-    iron = float(library.site_yz[library.site == "Fe", 1].min() * library.cell_nm[1])
-    blocks = 3 * float(library.cell_nm[1]) / 2  # the fault lies three blocks off the centre
-    plain = Specimen(
-        library=library,
+    specimen = _specimen(
+        [angle_deg], centre[None], shape, pixel_size_nm, thickness_nm, source_fwhm_nm, strain, rng
+    )
+    if fault:  # three blocks off the centre, where a block has its upper Fe plane
+        blocks_nm = 3 * specimen.library.cell_nm[1] / 2
+        specimen = replace(specimen, fault_nm=blocks_nm + specimen.extra_layer_nm / 2)
+    return _with_odd_columns(specimen, n_odd, rng) if n_odd else specimen
+
+
+def _specimen(
+    angles_deg, centres_px, shape, pixel_size_nm, thickness_nm, source_fwhm_nm, strain, rng
+) -> Specimen:
+    """Grains of Sr3Fe2O7 seen along [100], slowly strained, under a wedge of random direction."""
+    return Specimen(
+        library=load_cells(source_fwhm_nm=source_fwhm_nm),
         shape=shape,
         pixel_size_nm=pixel_size_nm,
-        angles_rad=np.array([np.deg2rad(angle_deg)]),
-        centres_px=centre[None],
+        angles_rad=np.deg2rad(angles_deg),
+        centres_px=centres_px,
         thickness_nm=thickness_nm,
         wedge_rad=rng.uniform(-np.pi, np.pi),
         warp=SlowField.random(shape, strain, rng),
-        fault_nm=blocks + iron if fault else None,
     )
-    return _with_odd_columns(plain, n_odd, rng) if n_odd else plain
 
 
 def _with_odd_columns(specimen: Specimen, n_odd: int, rng: np.random.Generator) -> Specimen:
@@ -222,8 +223,7 @@ def _with_odd_columns(specimen: Specimen, n_odd: int, rng: np.random.Generator) 
     inside = np.all((places > 60) & (places < np.array(specimen.shape) - 60), axis=1)
     chosen = places[rng.choice(np.flatnonzero(inside), n_odd, replace=False)]
     factor = 1 + rng.choice([-1, 1], n_odd) * rng.uniform(0.35, 0.6, n_odd)
-    odd = tuple((float(r), float(c), float(f)) for (r, c), f in zip(chosen, factor, strict=True))
-    return replace(specimen, odd=odd)
+    return replace(specimen, odd=np.column_stack([chosen, factor]))
 
 
 def polycrystal(
@@ -239,16 +239,8 @@ def polycrystal(
     """Grains of Sr3Fe2O7 [100], each turned by its own angle, around the middle of the field."""
     rng = np.random.default_rng(seed)
     around = 2 * np.pi * (np.arange(len(angles_deg)) / len(angles_deg) + rng.uniform())
-    centres = np.array(shape) / 2 + 0.3 * np.array(shape) * np.stack(
-        [np.sin(around), np.cos(around)], axis=1
-    )
-    return Specimen(
-        library=load_cells(source_fwhm_nm=source_fwhm_nm),
-        shape=shape,
-        pixel_size_nm=pixel_size_nm,
-        angles_rad=np.deg2rad(angles_deg),
-        centres_px=centres,
-        thickness_nm=thickness_nm,
-        wedge_rad=rng.uniform(-np.pi, np.pi),
-        warp=SlowField.random(shape, strain, rng),
+    directions = np.stack([np.sin(around), np.cos(around)], axis=1)
+    centres = np.array(shape) / 2 + 0.3 * np.array(shape) * directions
+    return _specimen(
+        angles_deg, centres, shape, pixel_size_nm, thickness_nm, source_fwhm_nm, strain, rng
     )

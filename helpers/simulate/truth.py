@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial import cKDTree
 
-_TEXT = ("species", "site")
-_WHOLE = ("sign", "in_fault", "odd")
-_REAL = ("angle_rad", "thickness_nm", "boundary_px")
+# The fields of a table after the positions, and how each kind is written.
+_KIND = {"species": str, "site": str, "sign": int, "in_fault": bool, "odd": bool}
+_KIND |= dict.fromkeys(["angle_rad", "thickness_nm", "boundary_px"], float)
+_FORM = {str: "%s", int: "%d", bool: "%d", float: "%.5g"}
 
 
 @dataclass(frozen=True)
@@ -59,17 +60,14 @@ class Truth:
         return Truth(positions=self.positions[:, rows], **rest)
 
 
-def match_columns(
-    found: np.ndarray, truth: np.ndarray, *, within_px: float
-) -> tuple[np.ndarray, np.ndarray]:
+def match_columns(found, truth, *, within_px: float) -> tuple[np.ndarray, np.ndarray]:
     """Pair found and true positions (N, 2), each used once, nearest first.
 
     Returns
     -------
     (P,) indices into `found` and (P,) indices into `truth`, ascending in the former.
     """
-    tree = cKDTree(truth)
-    distance, nearest = tree.query(found, distance_upper_bound=within_px)
+    distance, nearest = cKDTree(truth).query(found, distance_upper_bound=within_px)
     order = np.argsort(distance)
     order = order[np.isfinite(distance[order])]
     _, first = np.unique(nearest[order], return_index=True)
@@ -81,31 +79,18 @@ def save_truth(path: str | Path, truth: Truth, shape: tuple[int, int]) -> None:
     """Write the columns that lie inside at least one frame of `shape` to a CSV table."""
     inside = np.all((truth.positions > -0.5) & (truth.positions < np.array(shape) - 0.5), axis=2)
     truth = truth.take(inside.any(axis=0))
-    frames = range(len(truth.positions))
-    header = [f"{axis}_{f}" for f in frames for axis in ("row", "col")]
-    cells = [[f"{v:.3f}" for v in place] for frame in truth.positions for place in frame.T]
-    for name in _TEXT + _WHOLE + _REAL:
-        values = getattr(truth, name)
-        form = "{}" if name in _TEXT else "{:d}" if name in _WHOLE else "{:.5g}"
-        cells.append([form.format(v) for v in values])
-        header.append(name)
-    rows = [",".join(row) for row in zip(*cells, strict=True)]
-    Path(path).write_text("\n".join([",".join(header), *rows]) + "\n", encoding="utf-8")
+    places = [place for frame in truth.positions for place in frame.T]
+    names = [f"{axis}_{f}" for f in range(len(truth.positions)) for axis in ("row", "col")]
+    table = np.rec.fromarrays([*places, *(getattr(truth, name) for name in _KIND)])
+    form = ["%.3f"] * len(names) + [_FORM[kind] for kind in _KIND.values()]
+    header = ",".join([*names, *_KIND])
+    np.savetxt(path, table, fmt=form, delimiter=",", header=header, comments="")
 
 
 def load_truth(path: str | Path) -> Truth:
     """Read a table that `save_truth` wrote."""
-    lines = Path(path).read_text(encoding="utf-8").splitlines()
-    header = lines[0].split(",")
-    table = dict(
-        zip(header, zip(*(line.split(",") for line in lines[1:]), strict=True), strict=True)
-    )
-    n_frames = sum(name.startswith("row_") for name in header)
-    places = [[table[f"{axis}_{f}"] for axis in ("row", "col")] for f in range(n_frames)]
-    return Truth(
-        positions=np.array(places, dtype=np.float64).transpose(0, 2, 1),
-        **{name: np.array(table[name]) for name in _TEXT},
-        sign=np.array(table["sign"], dtype=int),
-        **{name: np.array(table[name], dtype=int).astype(bool) for name in ("in_fault", "odd")},
-        **{name: np.array(table[name], dtype=np.float64) for name in _REAL},
-    )
+    table = np.genfromtxt(path, delimiter=",", names=True, dtype=None, encoding="utf-8", ndmin=1)
+    n_frames = sum(name.startswith("row_") for name in table.dtype.names)
+    places = [np.stack([table[f"row_{f}"], table[f"col_{f}"]], axis=1) for f in range(n_frames)]
+    about = {name: table[name].astype(kind) for name, kind in _KIND.items()}
+    return Truth(positions=np.array(places, dtype=np.float64), **about)
