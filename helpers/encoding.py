@@ -69,12 +69,6 @@ class Encoding:
         p = np.exp(log_p - log_p.max(axis=1, keepdims=True))
         return p / p.sum(axis=1, keepdims=True)
 
-    @property
-    def angle_nats(self) -> np.ndarray:
-        """What each sub-image says of its angle (M,): 0 where every angle is as good."""
-        p = self.angle_posterior(_angle_grid(N_ANGLES))
-        return np.log(N_ANGLES) + (p * np.log(np.maximum(p, 1e-300))).sum(axis=1)
-
     def folded_sd(self, order: int) -> np.ndarray:
         """Rms distance (M,) from `angle` modulo 2 pi / order, radians."""
         away = fold_angles(self.modes - self.angle[:, None], order)

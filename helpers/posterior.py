@@ -7,11 +7,11 @@ import torch
 
 from .harmonics import DiskHarmonics
 
-GRID_PER_ORDER = 8  # grid points in one period of the finest wave: no maximum is overlooked
+GRID_PER_ORDER = 6  # grid points in one period of the finest wave: no maximum is overlooked
 N_MODES = 8  # maxima of a posterior that are followed: alternatives the data leave open
 NARROW = 0.7  # steps of the grid: a maximum narrower than this is integrated as a Gaussian
 NEARLY_BEST = 0.5  # of the highest overlap of two motifs: what counts as another way to align them
-LOWEST_ON_GRID = 0.92  # of its height: a maximum at the point of the grid beside it
+LOWEST_ON_GRID = 0.86  # of its height: a maximum at the point of the grid beside it
 NEGLIGIBLE_NATS = 12  # a maximum lower by more adds nothing
 
 
@@ -86,9 +86,13 @@ class AngleSeries(torch.nn.Module):
 
     def rotate(self, c: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
         """Each motif (B, K) turned by its angle (B,), as `DiskHarmonics.rotate` does."""
-        still, cosine, sine = self.split(c)
         phase = angle[:, None] * self.orders
-        cos, sin = phase.cos() @ self.shares.T, phase.sin() @ self.shares.T  # (B, P)
+        return self._turn(c, phase.cos(), phase.sin())
+
+    def _turn(self, c, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+        """Motifs (B, K) turned by an angle of which cos(m theta), sin(m theta) (B, m) are given."""
+        still, cosine, sine = self.split(c)
+        cos, sin = cos @ self.shares.T, sin @ self.shares.T  # (B, P)
         return torch.cat([still, cosine * cos - sine * sin, cosine * sin + sine * cos], dim=-1)
 
     def slope(self, g: torch.Tensor) -> torch.Tensor:
@@ -99,12 +103,25 @@ class AngleSeries(torch.nn.Module):
 
     # ------------------------------------------------ a series over the circle
 
-    def log_mean(self, series: torch.Tensor) -> torch.Tensor:
-        """log of the mean of exp(series) over the circle, (B,).
+    def log_evidence(self, c, g, log_sigma, log_shift=None) -> torch.Tensor:
+        """log p(c|g), every angle summed over, (B,).
 
-        Its gradient is the mean of every wave under the posterior, which is known once the sum is
-        done: nothing on the way to it has to be differentiated.
+        Its gradient is that of log p(c|g, theta) averaged over the posterior of theta (Fisher's
+        identity): the data turned back by it, less the motif. Nothing on the way to the sum has to
+        be differentiated.
         """
+        with torch.no_grad():
+            series, rest = self.log_posterior(c, g, log_sigma)
+            value, waves = self._integrate(series)
+            cos, sin = waves[:, 1:].chunk(2, dim=-1)
+            upright = self._turn(c, cos, -sin)
+        misfit = torch.linalg.vecdot(c, c) + torch.linalg.vecdot(g, g - 2 * upright)
+        expected = -misfit / (2 * (2 * log_sigma).exp()) - c.shape[-1] * log_sigma
+        return value + rest + (expected - expected.detach())
+
+    def log_mean(self, series: torch.Tensor) -> torch.Tensor:
+        """log of the mean of exp(series) over the circle, (B,); its gradient is the mean of every
+        wave under the posterior."""
         with torch.no_grad():
             value, mean_waves = self._integrate(series)
         return value + (mean_waves * (series - series.detach())).sum(-1)
@@ -162,12 +179,12 @@ class AngleSeries(torch.nn.Module):
         """All maxima that count, of all series in one list: the row each belongs to, its angle,
         the log of what a Gaussian there adds to the integral, and its curvature.
 
-        Between the points of the grid a maximum can be higher by 8 % of its height at most
+        Between the points of the grid a maximum can be higher by a sixth of its height at most
         (Bernstein: f(x + d) >= max f cos(m d) for a series of degree m).
         """
-        swing = on_grid - series[:, :1]
-        least = LOWEST_ON_GRID * swing.amax(-1, keepdim=True) - NEGLIGIBLE_NATS
-        top = (swing >= swing.roll(1, -1)) & (swing > swing.roll(-1, -1)) & (swing > least)
+        least = torch.lerp(series[:, :1], on_grid.amax(-1, keepdim=True), LOWEST_ON_GRID)
+        top = (on_grid >= on_grid.roll(1, -1)) & (on_grid > on_grid.roll(-1, -1))
+        top &= on_grid > least - NEGLIGIBLE_NATS
         row, index = top.nonzero(as_tuple=True)
         angle, height, bend = self._refine(series[row], on_grid, row, index)
         bend = bend.clamp_min(0.01 / self.step**2)  # a shoulder is no wide maximum
@@ -226,58 +243,3 @@ class AngleSeries(torch.nn.Module):
         cosine, sine = series[:, 1:].chunk(2, dim=-1)
         c, s = (self.orders * angle[:, None]).cos(), (self.orders * angle[:, None]).sin()
         return torch.cat([series[:, :1], cosine * c - sine * s, cosine * s + sine * c], dim=-1)
-
-
-class ShiftedSeries(AngleSeries):
-    """The same for motifs that may lie a little off the centre of their window.
-
-    To first order a shift adds a times the slope of the motif. With a normal prior on both
-    components of a, they are integrated by hand; what remains is again a Fourier series in the
-    angle, of twice the degree.
-    """
-
-    def __init__(self, basis: DiskHarmonics):
-        super().__init__(basis, degree=2)
-        weights = torch.full_like(self.waves[:, :1], 2 / len(self.grid))
-        weights[0] /= 2
-        self._hold(
-            slopes=torch.as_tensor(basis.shift_slopes()),  # (2, K, K)
-            to_series=(weights * self.waves).T,  # (A, 4m + 1), exact up to twice the degree
-        )
-
-    def log_posterior(self, c, g, log_sigma, log_shift):
-        series, rest = super().log_posterior(c, g, log_sigma)
-        pull, spread, log_det = self._pull(c, g, log_sigma, log_shift)
-        on_grid = torch.stack([p @ self.waves for p in pull], dim=-1)  # (B, A, 2)
-        gain = ((on_grid @ spread) * on_grid).sum(-1) / 2
-        return series + gain @ self.to_series, rest - log_det / 2
-
-    def fitted(self, c, g, angle, log_sigma, log_shift):
-        pull, spread, _ = self._pull(c, g, log_sigma, log_shift)
-        here = torch.stack([self.at(p, angle)[0] for p in pull], dim=-1)
-        row, col = shift = (here[:, None] @ spread)[:, 0].T
-        moved = g + sum(
-            a[:, None] * (g @ slope) for a, slope in zip(shift, self.slopes, strict=True)
-        )
-        cos, sin = angle.cos(), angle.sin()  # from the axes of the motif to those of the image
-        return self.rotate(moved, angle), torch.stack(
-            [cos * row - sin * col, sin * row + cos * col], -1
-        )
-
-    def centred(self, c, g, angle, log_sigma, log_shift):
-        moved, _ = self.fitted(c, g, angle, log_sigma, log_shift)
-        return c - (moved - self.rotate(g, angle))
-
-    def _pull(self, c, g, log_sigma, log_shift):
-        """Series of the pull along rows and columns, covariance of the shift, its log share."""
-        variance = (2 * log_sigma).exp()
-        along = [g @ slope for slope in self.slopes]
-        pull = []
-        for slope in along:
-            p = self.of(c, slope)
-            pull.append(torch.cat([p[:, :1] - (g * slope).sum(-1, keepdim=True), p[:, 1:]], -1))
-        slopes = torch.stack(along, dim=1)  # (B, 2, K)
-        prior = torch.eye(2, device=c.device) * (-2 * log_shift).exp()
-        precision = prior + slopes @ slopes.transpose(1, 2) / variance
-        log_det = torch.logdet(precision) + 4 * log_shift
-        return [p / variance for p in pull], torch.linalg.inv(precision), log_det

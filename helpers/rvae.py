@@ -35,7 +35,8 @@ from .gauge import choose_axes, reference_motif
 from .harmonics import DiskHarmonics, data_band_limit
 from .model_file import read_model, refusing_damaged, write_model
 from .noise import Noise, measure_noise
-from .posterior import AngleSeries, ShiftedSeries
+from .posterior import AngleSeries
+from .shifts import ShiftedSeries
 from .training import train
 
 HIDDEN = 128
@@ -88,9 +89,9 @@ class Motifs(nn.Module):
     def evidence_of_turn(self, c: torch.Tensor, of_class: torch.Tensor) -> torch.Tensor:
         """Nats by which a turned motif explains each sub-image better than its round part, (B,)."""
         g = self.draw(self.propose(c, of_class)[0], of_class)
-        _, *turning = self.series.split(g)
+        turning = torch.cat(self.series.split(g)[1:], dim=-1)
         series, _ = self.series.log_posterior(c, g, self.log_sigma, self.log_shift)
-        cost = torch.cat(turning, dim=-1).square().sum(-1) / (2 * (2 * self.log_sigma).exp())
+        cost = turning.square().sum(-1) / (2 * (2 * self.log_sigma).exp())
         return self.series.log_mean(series) - series[:, 0] - cost
 
     def gauge(self, g: torch.Tensor) -> torch.Tensor:
@@ -102,8 +103,7 @@ class Motifs(nn.Module):
         mean, log_variance = self.propose(c, of_class)
         chosen = torch.randn(mean.shape, generator=chance, device=c.device)
         g = self.draw(mean + (log_variance / 2).exp() * chosen, of_class)
-        series, rest = self.series.log_posterior(c, g, self.log_sigma, self.log_shift)
-        misfit = -(self.series.log_mean(series) + rest).mean()
+        misfit = -self.series.log_evidence(c, g, self.log_sigma, self.log_shift).mean()
         kl = (mean.square() + log_variance.exp() - 1 - log_variance).sum(-1).mean() / 2
         return misfit + beta * kl, misfit, kl
 

@@ -63,7 +63,9 @@ def _two_convolutions(channels_in: int, channels_out: int) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def segment(image, *, spacing_px=None, device="auto", progress=True) -> np.ndarray:
+def segment(
+    image, *, spacing_px: float | None = None, device: str = "auto", progress: bool = True
+) -> np.ndarray:
     """Probability (H, W) float32 that each pixel belongs to an atomic column.
 
     It is near 1 at the centre of a column and falls to 1/2 at about a quarter of the distance to

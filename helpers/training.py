@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-BATCH = 256
+BATCH = 320
 SIGMA_PACE = 5  # one number falls by a factor of ten: it may move faster than the networks
 ADAM_BETAS = (0.9, 0.98)  # gradients change fast as the noise level falls: forget old ones
 LEARNING_RATE = 3e-3
 BETA_START = 31.0  # times its end value: the angle must settle before z may speak
-ANNEAL_STEPS = 400
+ANNEAL_STEPS = 360
 PATIENCE_STEPS = 80
 LEAST_GAIN = 0.2  # nats a sub-image
 PACES = (1.0, 0.3)  # of the learning rate, one a stage

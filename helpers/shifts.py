@@ -1,0 +1,64 @@
+"""The turn of a sub-image whose motif may lie a little off the centre of its window."""
+
+from __future__ import annotations
+
+import torch
+
+from .harmonics import DiskHarmonics
+from .posterior import AngleSeries
+
+
+class ShiftedSeries(AngleSeries):
+    """The same for motifs that may lie a little off the centre of their window.
+
+    To first order a shift adds a times the slope of the motif. With a normal prior on both
+    components of a, they are integrated by hand; what remains is again a Fourier series in the
+    angle, of twice the degree.
+    """
+
+    def __init__(self, basis: DiskHarmonics):
+        super().__init__(basis, degree=2)
+        weights = torch.full_like(self.waves[:, :1], 2 / len(self.grid))
+        weights[0] /= 2
+        self._hold(
+            slopes=torch.as_tensor(basis.shift_slopes()),  # (2, K, K)
+            to_series=(weights * self.waves).T,  # (A, 4m + 1), exact up to twice the degree
+        )
+
+    def log_posterior(self, c, g, log_sigma, log_shift):
+        series, rest = super().log_posterior(c, g, log_sigma)
+        pull, spread, log_det = self._pull(c, g, log_sigma, log_shift)
+        on_grid = torch.stack([p @ self.waves for p in pull], dim=-1)  # (B, A, 2)
+        gain = ((on_grid @ spread) * on_grid).sum(-1) / 2
+        return series + gain @ self.to_series, rest - log_det / 2
+
+    def log_evidence(self, c, g, log_sigma, log_shift):
+        series, rest = self.log_posterior(c, g, log_sigma, log_shift)
+        return self.log_mean(series) + rest
+
+    def fitted(self, c, g, angle, log_sigma, log_shift):
+        pull, spread, _ = self._pull(c, g, log_sigma, log_shift)
+        here = torch.stack([self.at(p, angle)[0] for p in pull], dim=-1)
+        row, col = (here[:, None] @ spread)[:, 0].T
+        moved = g + row[:, None] * (g @ self.slopes[0]) + col[:, None] * (g @ self.slopes[1])
+        cos, sin = angle.cos(), angle.sin()  # from the axes of the motif to those of the image
+        shift = torch.stack([cos * row - sin * col, sin * row + cos * col], dim=-1)
+        return self.rotate(moved, angle), shift
+
+    def centred(self, c, g, angle, log_sigma, log_shift):
+        moved, _ = self.fitted(c, g, angle, log_sigma, log_shift)
+        return c - (moved - self.rotate(g, angle))
+
+    def _pull(self, c, g, log_sigma, log_shift):
+        """Series of the pull along rows and columns, covariance of the shift, its log share."""
+        variance = (2 * log_sigma).exp()
+        along = [g @ slope for slope in self.slopes]
+        pull = []
+        for slope in along:
+            p = self.of(c, slope)
+            pull.append(torch.cat([p[:, :1] - (g * slope).sum(-1, keepdim=True), p[:, 1:]], -1))
+        slopes = torch.stack(along, dim=1)  # (B, 2, K)
+        prior = torch.eye(2, device=c.device) * (-2 * log_shift).exp()
+        precision = prior + slopes @ slopes.transpose(1, 2) / variance
+        log_det = torch.logdet(precision) + 4 * log_shift
+        return [p / variance for p in pull], torch.linalg.inv(precision), log_det
