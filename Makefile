@@ -13,7 +13,7 @@ ifneq ($(wildcard ../shared/data/.),)
 export RVAE_STEM_DATA ?= $(abspath ../shared/data)
 endif
 
-.PHONY: book test lab costs bench bench-peers clean
+.PHONY: book test lab costs bench bench-peers bounds clean
 
 book: .venv/.installed
 	$(BIN)/python book/build.py
@@ -35,6 +35,9 @@ bench: .venv/.installed
 
 bench-peers: .venv/.installed .venv-peers/.installed
 	$(BIN)/python tests/benchmarks/rvae.py
+
+bounds: .venv/.installed
+	$(BIN)/python -W ignore tests/benchmarks/bounds.py --beta --keep
 
 clean:
 	rm -rf _build
