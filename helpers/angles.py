@@ -6,7 +6,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from .harmonics import DiskHarmonics, angular_power
-from .images import as_positions
+from .images import as_positions, as_stack, as_whole
 
 LARGEST_ORDER = 12
 LEAST_MOMENT = 0.8  # of the posterior's peaks: below it other angles explain the data as well
@@ -29,9 +29,7 @@ def fold_angles(angle: np.ndarray, order: int) -> np.ndarray:
     ValueError
         If `order` is not a whole number of at least 1.
     """
-    if int(order) != order or order < 1:
-        raise ValueError(f"order={order}, but a whole number of at least 1 is needed")
-    period = 2 * np.pi / order
+    period = 2 * np.pi / as_whole("order", order, 1)
     angle = np.asarray(angle, dtype=np.float64)
     return period / 2 - np.mod(period / 2 - angle, period)
 
@@ -172,10 +170,7 @@ def symmetry_scores(stack: np.ndarray, orders: tuple[int, ...] = (2, 3, 4, 6)) -
     stack : (M, w, w)
     orders : the n to score
     """
-    stack = np.asarray(stack)
-    if stack.ndim != 3 or stack.shape[1] != stack.shape[2] or len(stack) == 0:
-        raise ValueError(f"the sub-images have shape {stack.shape}, but (M, w, w) is needed")
-    basis = DiskHarmonics.build(stack.shape[1])
+    basis = DiskHarmonics.build(as_stack(stack).shape[1])
     power = angular_power(basis.project(stack), basis)
     m = np.arange(power.shape[1])
     turning = np.maximum(power[:, 1:].sum(axis=1), 1e-30)

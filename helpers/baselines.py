@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 from .angles import fold_angles
 from .device import one_thread
 from .harmonics import disk_mask, pixel_offsets
-from .subimages import as_window
+from .images import as_stack, as_whole
 
 HIDDEN = 128
 LEARNING_RATE = 1e-3
@@ -58,11 +58,7 @@ def principal_components(stack: np.ndarray, count: int) -> tuple[np.ndarray, ...
 
 def _pixels(stack: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """The pixels (M, D) float32 of the sub-images that lie in the mask (w, w)."""
-    shape, side = np.shape(stack), len(mask)
-    if len(shape) != 3 or shape[0] == 0 or shape[1:] != mask.shape:
-        rule = f"(M, {side}, {side}) is needed: cut them with cut_subimages(image, ..., {side})"
-        raise ValueError(f"the sub-images have shape {shape}, but {rule}")
-    pixels = np.asarray(stack)[:, mask].astype(np.float32)
+    pixels = np.asarray(as_stack(stack, len(mask)))[:, mask].astype(np.float32)
     bad = int((~np.isfinite(pixels)).any(axis=1).sum())
     if bad:
         raise ValueError(f"{bad} of {len(pixels)} sub-images hold NaN or infinity: drop them")
@@ -104,16 +100,14 @@ class PlainVAE:
     batch = 100
 
     def __init__(self, window_px: int, *, latent_dim: int = 2, seed: int = 0):
-        if int(latent_dim) != latent_dim or latent_dim < 1:
-            raise ValueError(f"latent_dim={latent_dim}, but a whole number of at least 1 is needed")
-        self._mask = disk_mask(as_window(window_px))
-        self.latent_dim, self.seed, self.history = int(latent_dim), int(seed), []
+        self._mask = disk_mask(as_whole("window_px", window_px, 2))
+        self.latent_dim = as_whole("latent_dim", latent_dim, 1)
+        self.seed, self.history = int(seed), []
         self._prior_sd = torch.ones(self.latent_dim)  # of each number that is encoded
 
     def fit(self, stack: np.ndarray, *, epochs: int, progress: bool = False) -> PlainVAE:
         """Train with exactly `epochs` passes over sub-images (M, w, w); return the model."""
-        if int(epochs) != epochs or epochs < 1:
-            raise ValueError(f"epochs={epochs}, but a whole number of at least 1 is needed")
+        epochs = as_whole("epochs", epochs, 1)
         pixels = _pixels(stack, self._mask)
         self._offset, self._gain = float(pixels.mean()), float(pixels.std())
         x, self.history = torch.as_tensor((pixels - self._offset) / self._gain), []

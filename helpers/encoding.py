@@ -9,7 +9,6 @@ import torch
 
 from .angles import fold_angles
 from .noise import Noise
-from .posterior import wrap
 
 NARROW_RAD = 0.02  # below this a maximum of the posterior counts as Gaussian
 N_ANGLES = 720
@@ -49,6 +48,8 @@ class Encoding:
     _series: np.ndarray = field(repr=False)  # (M, 2m + 1), log posterior of the angle
 
     def __post_init__(self):
+        object.__setattr__(self, "angle", fold_angles(self.angle, 1))
+        object.__setattr__(self, "modes", fold_angles(self.modes, 1))
         object.__setattr__(self, "angle_sd", self.folded_sd(1))
 
     def __len__(self) -> int:
@@ -105,6 +106,6 @@ def _encode_part(motifs, c, of_class, noise: Noise) -> list[np.ndarray]:
     residual = (c - fitted).square().mean(-1).sqrt() / motifs.log_sigma.exp()
     gauge = motifs.gauge(g)
     posterior = series.turn(posterior, gauge)
-    values = [wrap(turn + gauge), z @ motifs.axes.T, latent_sd, residual, offset]
+    values = [turn + gauge, z @ motifs.axes.T, latent_sd, residual, offset]
     values += [*series.modes(posterior), posterior]
     return [v.double().cpu().numpy() for v in values]

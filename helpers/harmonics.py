@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
+from .images import as_stack, as_whole
+
 RADIANS_PER_PIXEL = 1.25  # default band limit: features down to a period of 5 px
 LIMITS_PER_PIXEL = (0.6, 1.9)  # lowest and highest that the data may ask for
 LEAST_SIGNAL = 0.15  # of the noise: waves below it say little
@@ -110,9 +112,7 @@ class DiskHarmonics:
         ValueError
             If the window is under 5 px, or the band limit asks for more functions than pixels.
         """
-        if int(window_px) != window_px or window_px < 5:
-            raise ValueError(f"window_px={window_px}, but a whole number of at least 5 is needed")
-        window_px = int(window_px)
+        window_px = as_whole("window_px", window_px, 5)
         radius = window_px / 2
         limit = RADIANS_PER_PIXEL * radius if band_limit is None else float(band_limit)
         if not 0 < limit <= 2.2 * radius:
@@ -173,13 +173,7 @@ class DiskHarmonics:
         A memory-mapped stack is read in parts and stays on disk. ValueError if the shape is
         another, or pixels of the disk are missing.
         """
-        shape, side = np.shape(stack), self.window_px
-        if len(shape) != 3 or shape[0] == 0 or shape[1:] != (side, side):
-            raise ValueError(
-                f"the sub-images have shape {shape}, but (M, {side}, {side}) is needed: "
-                f"cut them with cut_subimages(image, positions, {side})"
-            )
-        mask = disk_mask(side)
+        stack, mask = as_stack(stack, self.window_px), disk_mask(self.window_px)
         parts = [stack[first : first + 8192] for first in range(0, len(stack), 8192)]
         parts = [np.asarray(p)[:, mask].astype(np.float32) @ self.inverse for p in parts]
         coefficients = np.concatenate(parts)

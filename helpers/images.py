@@ -1,6 +1,7 @@
 """What every step does first: turn what the user hands in into a clean array that fits."""
 
 import warnings
+from numbers import Real
 
 import numpy as np
 from scipy import ndimage
@@ -86,6 +87,25 @@ def one_each(values, positions, name: str) -> np.ndarray:
             "pass positions[kept], as cut_subimages kept them"
         )
     return values
+
+
+def as_whole(name: str, value, least: int) -> int:
+    """Return `value` as an int; a ValueError unless it is a whole number of at least `least`."""
+    if not (isinstance(value, Real) and value >= least and value % 1 == 0):
+        raise ValueError(f"{name}={value!r}, but a whole number of at least {least} is needed")
+    return int(value)
+
+
+def as_stack(stack, window_px: int | None = None):
+    """Return `stack` as it is; a ValueError unless it is (M, w, w), of `window_px` if given."""
+    shape = np.shape(stack)
+    side = window_px or (shape[-1] if shape else 0)
+    if len(shape) != 3 or shape[0] == 0 or shape[1:] != (side, side):
+        raise ValueError(
+            f"the sub-images have shape {shape}, but (M, {side}, {side}) is needed: "
+            f"cut them with cut_subimages(image, positions, {side})"
+        )
+    return stack
 
 
 def neighbour_distance(positions: np.ndarray) -> np.ndarray:

@@ -15,11 +15,6 @@ LOWEST_ON_GRID = 0.86  # of its height: a maximum at the point of the grid besid
 NEGLIGIBLE_NATS = 12  # a maximum lower by more adds nothing
 
 
-def wrap(angle: torch.Tensor) -> torch.Tensor:
-    """Radians into (-pi, pi]."""
-    return torch.pi - torch.remainder(torch.pi - angle, 2 * torch.pi)
-
-
 class AngleSeries(torch.nn.Module):
     """The overlap of data and turned motif, a Fourier series in the angle.
 
@@ -171,7 +166,7 @@ class AngleSeries(torch.nn.Module):
         place = row[first], rank[first]
         found = series.new_zeros(3, len(series), N_MODES)
         found[1] = -torch.inf
-        for table, values in zip(found, (wrap(angle), log_share, bend.rsqrt()), strict=True):
+        for table, values in zip(found, (angle, log_share, bend.rsqrt()), strict=True):
             table[place] = values[first]
         return found[0], torch.softmax(found[1], -1), found[2]
 

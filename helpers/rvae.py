@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import asdict, replace
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +32,7 @@ from .device import one_thread, pick_device
 from .encoding import Encoding, encode_all
 from .gauge import choose_axes, reference_motif
 from .harmonics import DiskHarmonics, data_band_limit
+from .images import as_whole
 from .model_file import read_model, refusing_damaged, write_model
 from .noise import Noise, measure_noise
 from .posterior import AngleSeries
@@ -109,9 +109,8 @@ class Motifs(nn.Module):
 
 
 def _three_layers(n_in: int, n_out: int) -> nn.Sequential:
-    widths = (n_in, HIDDEN, HIDDEN, n_out)
-    first, second, third = (nn.Linear(a, b) for a, b in pairwise(widths))
-    return nn.Sequential(first, nn.SiLU(), second, nn.SiLU(), third)
+    first, second = nn.Linear(n_in, HIDDEN), nn.Linear(HIDDEN, HIDDEN)
+    return nn.Sequential(first, nn.SiLU(), second, nn.SiLU(), nn.Linear(HIDDEN, n_out))
 
 
 class RVAE:
@@ -156,11 +155,10 @@ class RVAE:
         offsets: bool = False,
         device: str = "auto",
     ):
-        if int(latent_dim) != latent_dim or latent_dim < 1:
-            raise ValueError(f"latent_dim={latent_dim}, but a whole number of at least 1 is needed")
         if not beta > 0:
             raise ValueError(f"beta={beta}, but a positive number is needed; 1 is the plain VAE")
-        self.latent_dim, self.seed, self.offsets = int(latent_dim), int(seed), bool(offsets)
+        self.latent_dim = as_whole("latent_dim", latent_dim, 1)
+        self.seed, self.offsets = int(seed), bool(offsets)
         self.device = pick_device(device)
         self.beta, self._wished_limit = float(beta), band_limit
         self.pixel_size_nm: float | None = None
@@ -216,8 +214,8 @@ class RVAE:
         ValueError
             If the stack has the wrong shape, holds too few sub-images, NaN, or no contrast.
         """
-        if epochs is not None and (int(epochs) != epochs or epochs < 1):
-            raise ValueError(f"epochs={epochs}, but a whole number of at least 1 is needed")
+        if epochs is not None:
+            as_whole("epochs", epochs, 1)
         self._classes = [] if classes is None else [str(k) for k in np.unique(classes)]
         limit = self._wished_limit or data_band_limit(stack, self.basis.window_px)
         self._lay_out(DiskHarmonics.build(self.basis.window_px, limit))  # a second fit starts anew

@@ -1,12 +1,10 @@
 """Cut one square window around each column, centred to a fraction of a pixel."""
 
-from numbers import Real
-
 import numpy as np
 from scipy import ndimage
 
 from .harmonics import pixel_offsets
-from .images import as_image, as_positions, border_distance
+from .images import as_image, as_positions, as_whole, border_distance
 
 CHUNK_SAMPLES = 2**20  # samples at a time: float64 copies of them take 8 MB each
 
@@ -38,7 +36,7 @@ def cut_subimages(image, positions, window_px: int) -> tuple[np.ndarray, np.ndar
         If the window is not a whole number of at least 2, or no window lies inside the image.
     """
     values, places = as_image(image), as_positions(positions)
-    window_px = as_window(window_px)
+    window_px = as_whole("window_px", window_px, 2)
     kept = inside_image(values.shape, places, window_px)
     if len(kept) == 0:
         raise ValueError(_nothing_kept(values.shape, places, window_px))
@@ -51,13 +49,6 @@ def cut_subimages(image, positions, window_px: int) -> tuple[np.ndarray, np.ndar
         at = np.broadcast_arrays(rows[:, :, None], cols[:, None, :])
         stack[part] = ndimage.map_coordinates(spline, at, order=3, mode="mirror", prefilter=False)
     return stack, kept
-
-
-def as_window(window_px) -> int:
-    """Return `window_px` as an int, or raise a ValueError that says what a window is."""
-    if not (isinstance(window_px, Real) and window_px >= 2 and window_px % 1 == 0):
-        raise ValueError(f"window_px={window_px!r}, but a whole number of at least 2 is needed")
-    return int(window_px)
 
 
 def inside_image(shape: tuple[int, int], positions: np.ndarray, window_px: int) -> np.ndarray:

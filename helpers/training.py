@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-BATCH = 320
+BATCH, SMALLEST_BATCH, FEWEST_STEPS = 320, 32, 8
 SIGMA_PACE = 5  # one number falls by a factor of ten: it may move faster than the networks
 ADAM_BETAS = (0.9, 0.98)  # gradients change fast as the noise level falls: forget old ones
 LEARNING_RATE = 3e-3
@@ -64,6 +64,11 @@ class Schedule:
                 self.stage, self.since, self.best = self.stage + 1, 0, np.inf
 
 
+def steps_of(count: int) -> int:
+    """Equal batches in one pass over so many sub-images: of at most BATCH, but a few at least."""
+    return max(-(-count // BATCH), min(FEWEST_STEPS, count // SMALLEST_BATCH), 1)
+
+
 def train(
     motifs: torch.nn.Module,
     c: torch.Tensor,
@@ -83,7 +88,7 @@ def train(
     networks = [*motifs.encoder.parameters(), *motifs.decoder.parameters()]
     groups = [{"params": networks, "pace": 1}, {"params": noise, "pace": SIGMA_PACE}]
     optimiser = torch.optim.Adam(groups, lr=LEARNING_RATE, betas=ADAM_BETAS, fused=True)
-    plan, history = Schedule(-(-len(c) // BATCH), epochs), []
+    plan, history = Schedule(steps_of(len(c)), epochs), []
     with tqdm(total=epochs, desc="rVAE", unit="epoch", disable=not progress) as bar:
         while not plan.done:
             for group in optimiser.param_groups:
@@ -101,7 +106,8 @@ def train(
 def _one_pass(motifs, c, of_class, beta: float, optimiser, chance: torch.Generator) -> dict:
     """One pass over all sub-images; returns the averages of the pass."""
     totals = torch.zeros(3, device=c.device)
-    for batch in torch.randperm(len(c), generator=chance, device=c.device).split(BATCH):
+    order = torch.randperm(len(c), generator=chance, device=c.device)
+    for batch in order.tensor_split(steps_of(len(c))):
         parts = motifs.loss(c[batch], of_class[batch], beta, chance)
         optimiser.zero_grad()
         parts[0].backward()

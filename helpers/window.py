@@ -7,8 +7,8 @@ from scipy import ndimage, special
 from scipy.spatial import cKDTree
 
 from .harmonics import DiskHarmonics, angular_power
-from .images import as_image, as_positions, neighbour_distance, pixel_size_nm
-from .subimages import as_window, cut_subimages, inside_image
+from .images import as_image, as_positions, as_whole, neighbour_distance, pixel_size_nm
+from .subimages import cut_subimages, inside_image
 
 LARGEST_ORDER = 6
 NOTHING_KNOWN_DEG = 180 / np.sqrt(3)  # rms of angles spread evenly over the circle
@@ -110,7 +110,7 @@ def _as_sizes(sizes_px, spacing, shape) -> list[int]:
         sizes_px = np.rint(DEFAULT_OVER_SPACING * spacing).clip(SMALLEST_PX, min(shape))
     elif sizes_px is None:
         raise ValueError("one column has no neighbours to measure by: give sizes_px=[...]")
-    sizes = sorted({as_window(size) for size in np.ravel(sizes_px).tolist()})
+    sizes = sorted({as_whole("window_px", size, 2) for size in np.ravel(sizes_px).tolist()})
     if not sizes or sizes[0] < SMALLEST_PX:
         raise ValueError(f"sizes_px={sizes}, but sizes of at least {SMALLEST_PX} px are needed")
     return sizes

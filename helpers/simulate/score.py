@@ -97,24 +97,3 @@ def sign_from_angle(angle, direction, site, sign) -> np.ndarray:
         side = np.where(np.abs(off) < np.pi / 2, 1, -1)
         told[rows] = side if (side * sign[rows]).sum() >= 0 else -side
     return told
-
-
-def angle_errors(angle, direction, site, sign) -> np.ndarray:
-    """Angle minus truth minus one constant a site, (M,) radians in (-pi, pi].
-
-    NaN where the sign is 0: such a site has no direction of its own. The constant is a circular
-    mean modulo 180 degrees, chosen among its two values so that most errors are small.
-
-    Parameters
-    ----------
-    angle, direction, site, sign : (M,)
-        As for `sign_from_angle`.
-    """
-    angle, direction, site, sign = map(np.asarray, (angle, direction, site, sign))
-    error = np.full(len(angle), np.nan)
-    for kind in np.unique(site[sign != 0]):
-        rows = (site == kind) & (sign != 0)
-        truth = direction[rows] + np.pi * (sign[rows] < 0)
-        off = fold_angles(align_gauge(angle[rows], truth, order=2) - truth, 1)
-        error[rows] = fold_angles(off + np.pi * (np.median(np.abs(off)) > np.pi / 2), 1)
-    return error

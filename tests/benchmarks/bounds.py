@@ -21,8 +21,9 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from judge import angle_errors, error_shares, scored
 from report import write_bounds
-from rvae import ROOT, WITHIN_PX, error_shares, processor, scored
+from rvae import ROOT, WITHIN_PX, processor
 from scipy import ndimage, stats
 
 from helpers import RVAE, align_stack, cut_subimages, locate_columns
@@ -30,7 +31,7 @@ from helpers.angles import align_gauge, fold_angles
 from helpers.baselines import CoordinateVAE
 from helpers.neighbours import spatial_order
 from helpers.simulate.scan import Scan, scan_specimen
-from helpers.simulate.score import angle_errors, r_squared, share_right, sign_from_angle
+from helpers.simulate.score import r_squared, share_right, sign_from_angle
 from helpers.simulate.specimen import polycrystal, single_crystal
 from helpers.simulate.truth import Truth, match_columns
 
@@ -68,7 +69,7 @@ BOUNDS = {
     "grains_64_quarter_90": Bound("… 90° errors", 0.5, unit="%"),
     "true_64_sixteenth": Bound("1/16, true positions ± 0.3 px: median", 0.46, unit="°"),
     "true_64_sixteenth_90": Bound("… 90° errors", 0.5, unit="%"),
-    "grains_64_sixteenth": Bound("1/16, located, offsets, cut again: median", 0.46, unit="°"),
+    "grains_64_sixteenth": Bound("1/16, located columns, offsets=True: median", 0.46, unit="°"),
     "grains_64_sixteenth_90": Bound("… 90° errors", 0.5, unit="%"),
     **{
         f"within_{dose}_{end}": bound
@@ -169,29 +170,27 @@ def grains(seed: int) -> dict:
     found |= angles_of(view, 40, "grains_40_full")[0]
     for name, part in DOSES.items():
         view = look(specimen, dose=GRAINS_DOSE / part, seed=seed)
-        said, sd, within = angles_of(view, 64, f"grains_64_{name}", again=part == 16)
+        said, sd, within = angles_of(view, 64, f"grains_64_{name}", offsets=part == 16)
         found |= said | {f"within_{name}_low": min(within), f"within_{name}_high": max(within)}
         sds.append(sd)
     found |= angles_of(view, 64, "true_64_sixteenth", true=seed)[0]
     return found | {"sd_grows": float(min(b / a for a, b in zip(sds, sds[1:], strict=False)))}
 
 
-def angles_of(view: View, window_px: int, name: str, *, again: bool = False, true: int = 0):
+def angles_of(view: View, window_px: int, name: str, *, offsets: bool = False, true: int = 0):
     """Errors of the worse site, median stated sd, and share of errors within it for each site.
 
-    With `again`, motifs may lie off centre, and windows are cut once more where they were found.
+    Positions are those found in the image, or true ones with a scatter (of the seed `true`).
     """
     if true:
         scatter = np.random.default_rng(true).normal(size=view.places.shape)
         positions = view.places + SCATTER_PX * scatter
     else:
         positions = locate_columns(view.image).positions
-    for _ in range(1 + again):
-        stack, kept = cut_subimages(view.image, positions, window_px)
-        encoding = RVAE(window_px, offsets=again).fit(stack, progress=False).encode(stack)
-        places, positions = positions[kept], positions[kept] + encoding.offset
-    rows, truth = known(view, places)
-    error = angle_errors(encoding.angle[rows], truth.angle_rad, truth.site, truth.sign)
+    stack, kept = cut_subimages(view.image, positions, window_px)
+    encoding = RVAE(window_px, offsets=offsets).fit(stack, progress=False).encode(stack)
+    rows, truth = known(view, positions[kept])
+    error = angle_errors(encoding.angle[rows], truth)
     shares, within = [], []
     for site in ("Fe", "Sr2"):
         here = (truth.site == site) & (truth.sign != 0)
@@ -271,7 +270,7 @@ def transfer(seed: int) -> dict:
     stack, kept = cut_subimages(other.image, positions, 64)
     angle = model.encode(stack).angle
     rows, truth = known(other, positions[kept])
-    error = angle_errors(angle[rows], truth.angle_rad, truth.site, truth.sign)
+    error = angle_errors(angle[rows], truth)
     medians = [error_shares(error[(truth.site == s) & (truth.sign != 0)])[0] for s in ("Fe", "Sr2")]
     return {"transfer": float(max(medians))}
 
@@ -339,8 +338,7 @@ def sweep_beta(seed: int) -> list[dict]:
             for beta in (0.25, 1, 4):
                 model = RVAE(window_px, beta=beta).fit(stack, progress=False)
                 encoding, truths = model.encode(stack), truth.take(good)
-                known_angles = truths.angle_rad, truths.site, truths.sign
-                error = angle_errors(encoding.angle[good], *known_angles)
+                error = angle_errors(encoding.angle[good], truths)
                 polar = truths.sign != 0
                 rows.append({
                     "dose": name, "window_px": window_px, "beta": beta,

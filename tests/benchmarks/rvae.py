@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from judge import FROM_BOUNDARY_NM, PIXEL_SIZE_NM, angle_errors, error_shares, scored
 from peers import SETTINGS
 from report import write_page
 
 from helpers import align_stack, cut_subimages, fetch, load_image, locate_columns, segment
-from helpers.angles import align_gauge, fold_angles
 from helpers.simulate.scan import Scan, scan_specimen
-from helpers.simulate.score import angle_errors, r_squared, share_right
+from helpers.simulate.score import r_squared, share_right
 from helpers.simulate.specimen import polycrystal
 from helpers.simulate.truth import Truth, load_truth, match_columns
 
@@ -34,9 +34,8 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 RESULTS = ROOT / "book" / "_assets" / "benchmark.json"
 PYTHONS = {"ours": sys.executable, "coordinate": sys.executable}  # the others: .venv-peers
-WINDOW_PX, PIXEL_SIZE_NM, N_FRAMES = 40, 0.02, 8
+WINDOW_PX, N_FRAMES = 40, 8
 WITHIN_PX = 3.0  # a located column is this close to its true place
-FROM_BOUNDARY_NM = 1.0  # nearer to another grain, a window shows both
 SEED = 6041  # of the polycrystal and its scan, used for nothing else
 DOSE = 220
 RIDGE = 1e-3  # of the mean variance of a pixel
@@ -128,7 +127,7 @@ def score(case: Case, angle: np.ndarray, latent: np.ndarray) -> dict:
     if not (np.isfinite(angle).all() and np.isfinite(latent).all()):
         return dict.fromkeys(names)
     rows = scored(truth)
-    error = angle_errors(angle, truth.angle_rad, truth.site, truth.sign)
+    error = angle_errors(angle, truth)
     worst = np.max(
         [error_shares(error[rows & (truth.site == s) & (truth.sign != 0)]) for s in ("Fe", "Sr2")],
         axis=0,
@@ -136,20 +135,6 @@ def score(case: Case, angle: np.ndarray, latent: np.ndarray) -> dict:
     held = share_right(latent[rows], truth.site[rows])
     held = (held, r_squared(latent[rows], truth.thickness_nm[rows]))
     return {name: round(float(v), 4) for name, v in zip(names, (*worst, *held), strict=True)}
-
-
-def scored(truth: Truth) -> np.ndarray:
-    """Mask of the columns that are judged."""
-    far = truth.boundary_px * PIXEL_SIZE_NM > FROM_BOUNDARY_NM
-    return far & ~truth.in_fault & ~truth.odd
-
-
-def error_shares(error: np.ndarray) -> tuple[float, float, float]:
-    """Median error modulo 90 degrees, in degrees, and the shares of 90 and of 180 degree errors."""
-    folded = fold_angles(align_gauge(error, 0.0, order=4), 4)
-    wrong_axis = np.abs(fold_angles(error, 2)) > np.pi / 4
-    wrong_way = np.abs(error) > np.pi / 2
-    return np.degrees(np.median(np.abs(folded))), wrong_axis.mean(), wrong_way.mean()
 
 
 def score_nothing(case: Case) -> dict:
