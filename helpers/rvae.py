@@ -214,8 +214,7 @@ class RVAE:
         ValueError
             If the stack has the wrong shape, holds too few sub-images, NaN, or no contrast.
         """
-        if epochs is not None:
-            as_whole("epochs", epochs, 1)
+        epochs = epochs if epochs is None else as_whole("epochs", epochs, 1)
         self._classes = [] if classes is None else [str(k) for k in np.unique(classes)]
         limit = self._wished_limit or data_band_limit(stack, self.basis.window_px)
         self._lay_out(DiskHarmonics.build(self.basis.window_px, limit))  # a second fit starts anew
