@@ -7,11 +7,11 @@ import torch
 
 from .harmonics import DiskHarmonics
 
-GRID_PER_ORDER = 6  # grid points in one period of the finest wave: no maximum is overlooked
+GRID_PER_ORDER = 8  # grid points in one period of the finest wave: no maximum is overlooked
 N_MODES = 8  # maxima of a posterior that are followed: alternatives the data leave open
 NARROW = 0.7  # steps of the grid: a maximum narrower than this is integrated as a Gaussian
 NEARLY_BEST = 0.5  # of the highest overlap of two motifs: what counts as another way to align them
-LOWEST_ON_GRID = 0.86  # of its height: a maximum at the point of the grid beside it
+LOWEST_ON_GRID = 0.92  # of its height: a maximum at the point of the grid beside it
 NEGLIGIBLE_NATS = 12  # a maximum lower by more adds nothing
 
 
@@ -174,7 +174,7 @@ class AngleSeries(torch.nn.Module):
         """All maxima that count, of all series in one list: the row each belongs to, its angle,
         the log of what a Gaussian there adds to the integral, and its curvature.
 
-        Between the points of the grid a maximum can be higher by a sixth of its height at most
+        Between the points of the grid a maximum can be higher by 8 % of its height at most
         (Bernstein: f(x + d) >= max f cos(m d) for a series of degree m).
         """
         least = torch.lerp(series[:, :1], on_grid.amax(-1, keepdim=True), LOWEST_ON_GRID)
