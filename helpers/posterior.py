@@ -31,7 +31,7 @@ class AngleSeries(torch.nn.Module):
         super().__init__()
         orders = torch.arange(1, degree * basis.order.max() + 1, dtype=torch.float32)
         count = GRID_PER_ORDER * max(16, len(orders))
-        self.sizes = [basis.n_still, len(basis.pair_order), len(basis.pair_order)]
+        self.split = basis.split
         self.step = 2 * np.pi / count
         grid = torch.arange(count) * self.step - np.pi
         phase = orders[:, None] * grid
@@ -49,10 +49,6 @@ class AngleSeries(torch.nn.Module):
             self.register_buffer(name, table, persistent=False)
 
     # ------------------------------------------------------ data and motifs
-
-    def split(self, c: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """The three blocks (K0, P cosines, P sines) of the last axis."""
-        return c.split(self.sizes, dim=-1)
 
     def of(self, c: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
         """The series (B, 2m + 1) of data c and motifs g, (B, K) each."""
@@ -236,5 +232,6 @@ class AngleSeries(torch.nn.Module):
     def turn(self, series: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
         """The series (B, 2m + 1) of motifs turned by -angle: its top moves by +angle."""
         cosine, sine = series[:, 1:].chunk(2, dim=-1)
-        c, s = (self.orders * angle[:, None]).cos(), (self.orders * angle[:, None]).sin()
+        phase = angle[:, None] * self.orders
+        c, s = phase.cos(), phase.sin()
         return torch.cat([series[:, :1], cosine * c - sine * s, cosine * s + sine * c], dim=-1)

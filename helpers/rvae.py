@@ -85,10 +85,8 @@ class Motifs(nn.Module):
         mean, log_variance = seen.chunk(2, dim=-1)
         return mean, log_variance.clamp(-12, 6)
 
-    @torch.no_grad()
-    def evidence_of_turn(self, c: torch.Tensor, of_class: torch.Tensor) -> torch.Tensor:
-        """Nats by which a turned motif explains each sub-image better than its round part, (B,)."""
-        g = self.draw(self.propose(c, of_class)[0], of_class)
+    def evidence_of_turn(self, c: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
+        """Nats by which motifs g (B, K), turned, explain c better than their round part, (B,)."""
         turning = torch.cat(self.series.split(g)[1:], dim=-1)
         series, _ = self.series.log_posterior(c, g, self.log_sigma, self.log_shift)
         cost = turning.square().sum(-1) / (2 * (2 * self.log_sigma).exp())
@@ -243,8 +241,9 @@ class RVAE:
         c, of_class = c[some], of_class[some]
         z = motifs.propose(c, of_class)[0]
         motifs.axes.copy_(choose_axes(lambda z: motifs.draw(z, of_class), z))
-        motifs.reference.copy_(reference_motif(motifs.series, motifs.draw(z, of_class)))
-        nats = float(motifs.evidence_of_turn(c, of_class).mean())
+        g = motifs.draw(z, of_class)
+        motifs.reference.copy_(reference_motif(motifs.series, g))
+        nats = float(motifs.evidence_of_turn(c, g).mean())
         self._turn_is_seen = nats >= LEAST_NATS
         if not self._turn_is_seen:
             warnings.warn(

@@ -29,6 +29,7 @@ from scipy import ndimage, stats
 from helpers import RVAE, align_stack, cut_subimages, locate_columns
 from helpers.angles import align_gauge, fold_angles
 from helpers.baselines import CoordinateVAE
+from helpers.harmonics import pixel_offsets
 from helpers.neighbours import spatial_order
 from helpers.simulate.scan import Scan, scan_specimen
 from helpers.simulate.score import r_squared, share_right, sign_from_angle
@@ -128,9 +129,14 @@ def known(view: View, positions: np.ndarray) -> tuple[np.ndarray, Truth]:
     return rows[good], truth.take(good)
 
 
+def scattered(view: View, seed: int) -> np.ndarray:
+    """True positions (N, 2), each off by SCATTER_PX rms along both axes."""
+    return view.places + SCATTER_PX * np.random.default_rng(seed).normal(size=view.places.shape)
+
+
 def turned_windows(image, positions, window_px: int, turn: np.ndarray) -> np.ndarray:
     """Windows (M, w, w) on a sampling grid turned clockwise, in which motifs turn the other way."""
-    offset = np.arange(window_px) - (window_px - 1) / 2
+    offset = pixel_offsets(window_px)
     row, col = offset[:, None], offset[None, :]
     cos, sin = np.cos(turn)[:, None, None], np.sin(turn)[:, None, None]
     places = np.stack([cos * row + sin * col, cos * col - sin * row])  # (2, M, w, w)
@@ -182,11 +188,7 @@ def angles_of(view: View, window_px: int, name: str, *, offsets: bool = False, t
 
     Positions are those found in the image, or true ones with a scatter (of the seed `true`).
     """
-    if true:
-        scatter = np.random.default_rng(true).normal(size=view.places.shape)
-        positions = view.places + SCATTER_PX * scatter
-    else:
-        positions = locate_columns(view.image).positions
+    positions = scattered(view, true) if true else locate_columns(view.image).positions
     stack, kept = cut_subimages(view.image, positions, window_px)
     encoding = RVAE(window_px, offsets=offsets).fit(stack, progress=False).encode(stack)
     rows, truth = known(view, positions[kept])
@@ -246,13 +248,12 @@ def recut(seed: int) -> dict:
     model = RVAE(64).fit(stack, progress=False)
     before = model.encode(stack)
     rows, truth = known(view, positions)
-    order = np.where(truth.site == "Sr1", 2, 1)
     spread, right, moved = before.latent.std(axis=0), [], []
     for turn in np.deg2rad(TURNS_DEG):
         turned = turned_windows(view.image, positions, 64, np.full(len(positions), turn))
         after = model.encode(turned)
         off = (after.angle - before.angle - turn)[rows]
-        off = np.array([fold_angles(o, n) for o, n in zip(off, order, strict=True)])
+        off = np.where(truth.site == "Sr1", fold_angles(off, 2), fold_angles(off, 1))
         right.append(100 * float(np.mean(np.abs(off) < np.deg2rad(2))))
         moved.append(np.median(np.abs(after.latent - before.latent)[rows] / spread, axis=0).max())
     return {"recut_angle": min(right), "recut_latent": float(max(moved))}
@@ -330,9 +331,9 @@ def sweep_beta(seed: int) -> list[dict]:
     specimen, rows = polycrystal(seed=seed), []
     for name, part in DOSES.items():
         view = look(specimen, dose=GRAINS_DOSE / part, seed=seed)
-        scatter = SCATTER_PX * np.random.default_rng(seed).normal(size=view.places.shape)
+        positions = scattered(view, seed)
         for window_px in (24, 40, 80):
-            stack, kept = cut_subimages(view.image, view.places + scatter, window_px)
+            stack, kept = cut_subimages(view.image, positions, window_px)
             truth = view.truth.take(kept)
             good = scored(truth)
             for beta in (0.25, 1, 4):
