@@ -13,7 +13,7 @@ LEARNING_RATE = 3e-3
 BETA_START = 31.0  # times its end value: the angle must settle before z may speak
 ANNEAL_STEPS = 360
 PATIENCE_STEPS = 80
-LEAST_GAIN = 0.2  # nats a sub-image
+LEAST_GAIN, LEAST_TOTAL_GAIN = 0.2, 400  # nats a sub-image, and of all: less is learnt by heart
 PACES = (1.0, 0.3)  # of the learning rate, one a stage
 
 
@@ -22,6 +22,8 @@ class Schedule:
 
     beta falls in the first part (or half of a given number of epochs). After it the learning rate
     falls when the loss has stopped falling; the second time that happens, training has converged.
+    A network can learn a few hundred sub-images by heart: the fewer they are, the more must each
+    gain for training to go on.
 
     Attributes
     ----------
@@ -31,10 +33,12 @@ class Schedule:
         0 while beta falls, then 1 and 2; 3 when training has ended.
     """
 
-    def __init__(self, steps: int, epochs: int | None):
+    def __init__(self, count: int, epochs: int | None):
+        steps = steps_of(count)
         self.epochs, self.epoch, self.stage = epochs, 0, 0
         self.anneal = max(1, -(-ANNEAL_STEPS // steps) if epochs is None else epochs // 2)
         self.patience = max(2, -(-PATIENCE_STEPS // steps))
+        self.least_gain = max(LEAST_GAIN, LEAST_TOTAL_GAIN / count)
         self.since, self.best = 0, np.inf
 
     @property
@@ -58,7 +62,7 @@ class Schedule:
         if self.stage == 0:
             self.stage = int(self.epoch >= self.anneal)
         elif self.epochs is None:
-            self.since = 0 if loss < self.best - LEAST_GAIN else self.since + 1
+            self.since = 0 if loss < self.best - self.least_gain else self.since + 1
             self.best = min(self.best, loss)
             if self.since >= self.patience:
                 self.stage, self.since, self.best = self.stage + 1, 0, np.inf
@@ -88,7 +92,7 @@ def train(
     networks = [*motifs.encoder.parameters(), *motifs.decoder.parameters()]
     groups = [{"params": networks, "pace": 1}, {"params": noise, "pace": SIGMA_PACE}]
     optimiser = torch.optim.Adam(groups, lr=LEARNING_RATE, betas=ADAM_BETAS, fused=True)
-    plan, history = Schedule(steps_of(len(c)), epochs), []
+    plan, history = Schedule(len(c), epochs), []
     with tqdm(total=epochs, desc="rVAE", unit="epoch", disable=not progress) as bar:
         while not plan.done:
             for group in optimiser.param_groups:
