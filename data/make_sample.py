@@ -15,10 +15,11 @@ import numpy as np
 
 from helpers.simulate.scan import Scan, scan_specimen
 from helpers.simulate.specimen import single_crystal
-from helpers.simulate.truth import save_truth
+from helpers.simulate.truth import KINDS, Truth
 
 HERE = Path(__file__).resolve().parent
 N_FRAMES, PIXEL_SIZE_NM, SEED = 8, 0.02, 327
+FORMS = {str: "%s", int: "%d", bool: "%d", float: "%.5g"}  # of numbers in the table of the truth
 
 
 def main() -> None:
@@ -46,6 +47,18 @@ def main() -> None:
     signal.save(path, overwrite=True, compression="gzip", chunks=(1, 1024, 1024))
     save_truth(HERE / "sr3fe2o7_truth.csv", truth, specimen.shape)
     print(f"{path}: mean {frames.mean():.2f}, largest {frames.max()} counts, {len(truth)} columns")
+
+
+def save_truth(path: Path, truth: Truth, shape: tuple[int, int]) -> None:
+    """Write the columns that lie inside at least one frame of `shape` to a CSV table."""
+    inside = np.all((truth.positions > -0.5) & (truth.positions < np.array(shape) - 0.5), axis=2)
+    truth = truth.take(inside.any(axis=0))
+    places = [place for frame in truth.positions for place in frame.T]
+    names = [f"{axis}_{f}" for f in range(len(truth.positions)) for axis in ("row", "col")]
+    table = np.rec.fromarrays([*places, *(getattr(truth, name) for name in KINDS)])
+    form = ["%.3f"] * len(names) + [FORMS[kind] for kind in KINDS.values()]
+    header = ",".join([*names, *KINDS])
+    np.savetxt(path, table, fmt=form, delimiter=",", header=header, comments="")
 
 
 if __name__ == "__main__":

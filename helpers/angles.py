@@ -89,17 +89,17 @@ def rotational_order(motif: np.ndarray, *, tolerance: float = 0.03) -> int:
     if motif.ndim != 2 or motif.shape[0] != motif.shape[1]:
         raise ValueError(f"the motif has shape {motif.shape}, but (w, w) is needed")
     basis = DiskHarmonics.build(motif.shape[0])
-    power = angular_power(basis.project(motif[None]), basis)[0]
-    orders = np.arange(len(power))
-    turning = power[1:].sum()
-    if turning <= tolerance * power.sum():
+    power = angular_power(basis.project(motif[None]), basis)
+    if power[0, 1:].sum() <= tolerance * power.sum():
         return 0
-    fits = [
-        n
-        for n in range(1, LARGEST_ORDER + 1)
-        if power[orders % n != 0].sum() <= tolerance * turning
-    ]
-    return max(fits)
+    orders = range(1, LARGEST_ORDER + 1)
+    return max(n for n in orders if _share_of_order(power, n)[0] >= 1 - tolerance)
+
+
+def _share_of_order(power: np.ndarray, n: int) -> np.ndarray:
+    """Share (M,) of the non-round power (M, m_max + 1) that an n-fold motif may hold."""
+    turning = np.maximum(power[:, 1:].sum(axis=1), 1e-30)
+    return power[:, n::n].sum(axis=1) / turning
 
 
 def posterior_order(encoding, rows=slice(None)) -> int:
@@ -172,7 +172,4 @@ def symmetry_scores(stack: np.ndarray, orders: tuple[int, ...] = (2, 3, 4, 6)) -
     """
     basis = DiskHarmonics.build(as_stack(stack).shape[1])
     power = angular_power(basis.project(stack), basis)
-    m = np.arange(power.shape[1])
-    turning = np.maximum(power[:, 1:].sum(axis=1), 1e-30)
-    shares = [power[:, (m > 0) & (m % n == 0)].sum(axis=1) / turning for n in orders]
-    return np.stack(shares, axis=1)
+    return np.stack([_share_of_order(power, n) for n in orders], axis=1)

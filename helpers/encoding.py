@@ -30,8 +30,8 @@ class Encoding:
     residual : (M,) float64
         Rms misfit within the band limit in units of the learned noise: about 1 for a good fit.
     offset : (M, 2) float64
-        Where the motif lies, [row, column] in px from the window's centre; zeros unless the model
-        was made with `offsets=True`.
+        Where the motif lies, [row, column] in px from the window's centre. What a model without
+        `offsets=True` has learned to draw with its latents is not seen here.
     modes, mode_probability, mode_sd : (M, N) float64
         The N highest maxima of the posterior of the angle: where (radians), how probable, how wide.
     """
@@ -97,9 +97,9 @@ def encode_all(motifs, c: torch.Tensor, of_class: torch.Tensor, noise: Noise) ->
 def _encode_part(motifs, c, of_class, noise: Noise) -> list[np.ndarray]:
     """The arrays of an Encoding, in the order of its fields."""
     z, log_variance = motifs.propose(c, of_class)
-    g, series = motifs.draw(z, of_class), motifs.series
+    g, series = motifs.draw(z, of_class), motifs.shifted
     latent_sd = (log_variance.exp() @ (motifs.axes**2).T).sqrt()
-    spread = c.new_tensor(noise.effective_sigma).log(), motifs.log_shift
+    spread = c.new_tensor([noise.effective_sigma, noise.shift_px]).log()
     posterior, _ = series.log_posterior(c, g, *spread)
     turn = series.best_angle(posterior)
     fitted, offset = series.fitted(c, g, turn, *spread)

@@ -6,15 +6,18 @@ Treating them as independent would make every error bar too small. The residuals
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from scipy import optimize
 
 from .harmonics import DiskHarmonics, disk_mask
 
-N_STRIPS = 5  # wide against the memory of the scan, narrow enough to be many
+STRIP_PX = 4  # scan lines that are taken together
+REACH_PX = 20  # lines farther apart than this jitter each on their own
 WELL_FITTED = 1.5  # times the median misfit: what lies beyond is another motif, not noise
+SAMPLE = 1000  # sub-images that are enough
 
 
 @dataclass(frozen=True)
@@ -27,10 +30,13 @@ class Noise:
         Standard deviation.
     overdispersion : float
         Factor, at least 1, by which variances are larger than if all pixels erred alone.
+    shift_px : float
+        How far motifs lie off the centre of their windows, rms along one axis.
     """
 
     sigma: float
     overdispersion: float
+    shift_px: float = 0.0
 
     @property
     def effective_sigma(self) -> float:
@@ -38,53 +44,59 @@ class Noise:
         return self.sigma * self.overdispersion**0.5
 
     @classmethod
-    def of(
-        cls, residual: np.ndarray, slope: np.ndarray, nuisance: np.ndarray, basis: DiskHarmonics
-    ) -> Noise:
+    def of(cls, residual, turned, slope, moved, basis: DiskHarmonics) -> Noise:
         """Measure the noise on what a model leaves unexplained.
 
-        At the best angle the residual r and the change s of the motif with the angle have
-        <r, s> = 0. Cut into strips of scan lines, the parts of that sum are not zero: their scatter
-        is that of the angle's score, whatever the noise looks like (a sandwich estimate, clustered
-        by strips, as in White, Econometrica 48 (1980) 817). Its ratio to what independent noise
-        would give is the overdispersion.
+        Two sources are told apart by the covariance they give the residuals: noise of each pixel
+        for itself, and strips of scan lines that jitter, near ones alike. The best angle, shift
+        and gain of each sub-image have swallowed part of both; the least squares over covariances
+        know what, so that the slow jitter, which looks most like a turn and leaves least behind,
+        is not overlooked. The overdispersion compares the variance of the angle's score, the
+        overlap of noise and slope, with what independent noise would give.
 
         Parameters
         ----------
         residual : (M, K)
             Coefficients of the data less those of the fitted, turned motif.
+        turned : (M, K)
+            The turned motif itself.
         slope : (M, K)
-            Change of the turned motif with its angle, per radian.
-        nuisance : (M, N, K)
-            Changes that are no noise (a shift of the window, another gain): taken out.
+            Its change with the angle, per radian.
+        moved : (M, 2, K)
+            Its change as it moves along rows and columns, per pixel.
         """
         misfit = np.mean(residual**2, axis=1)
-        good = misfit <= WELL_FITTED * np.median(misfit)
-        residual, slope, nuisance = residual[good], slope[good], nuisance[good]
-        slope = _without(slope[:, None], nuisance)
-        fitted = np.concatenate(
-            [nuisance, slope], axis=1
-        )  # what the fit has taken out of the noise
-        parts = (slope[:, 0] @ basis.functions) * _strips(basis)[:, None]  # (strips, M, D)
-        parts = np.stack([part @ basis.functions.T for part in parts], axis=1)
-        parts = _without(parts, fitted)  # (M, strips, K)
-        score = (parts @ residual[:, :, None])[..., 0]
         variance = np.median(misfit)
-        overdispersion = (score**2).sum() / (variance * (parts**2).sum())
-        return cls(float(np.sqrt(variance)), float(max(1.0, overdispersion)))
+        good = misfit <= WELL_FITTED * variance
+        residual, turned, slope, moved = (v[good] for v in (residual, turned, slope, moved))
+        nuisance = np.concatenate([turned[:, None], moved], axis=1)
+        slope = _without(slope[:, None], nuisance)  # (M, 1, K)
+        strips = _moved_strips(moved, basis)  # (M, S, K)
+        harm = (strips @ slope.swapaxes(1, 2))[..., 0]  # of each strip to the score, (M, S)
+        strips = _without(strips, np.concatenate([nuisance, slope], axis=1))
+        left = (strips @ residual[:, :, None])[..., 0]  # (M, S)
+        overlap = strips @ strips.swapaxes(1, 2)  # (M, S, S)
+        alike = _alike(strips.shape[1] // 2)
+        patterns = [overlap, *(overlap @ pattern @ overlap for pattern in alike)]
+        white, *jitter = _weights(left.T @ left / len(left), [p.mean(0) for p in patterns])
+        independent = (slope**2).sum()
+        score = white * independent
+        score += sum(v * np.sum((harm @ p) * harm) for v, p in zip(jitter, alike, strict=True))
+        return cls(float(np.sqrt(variance)), float(max(1.0, score / (variance * independent))))
 
 
 @torch.no_grad()
 def measure_noise(motifs, basis: DiskHarmonics, c: torch.Tensor, of_class: torch.Tensor) -> Noise:
-    """Noise of normalised coefficients (M, K) of classes (M, n) about trained `motifs`.
-
-    A shift of the window and another gain are no noise.
-    """
+    """Noise of normalised coefficients (M, K) of classes (M, n) about trained `motifs`."""
+    some = slice(None, None, -(-len(c) // SAMPLE))
+    c, of_class = c[some], of_class[some]
     g, series = motifs.draw(motifs.propose(c, of_class)[0], of_class), motifs.series
     turned = series.rotate(g, series.best_angle(series.of(c, g)))
-    shifts = [turned @ torch.as_tensor(s, device=c.device) for s in basis.shift_slopes()]
-    changes = (c - turned, series.slope(turned), torch.stack([turned, *shifts], dim=1))
-    return Noise.of(*(v.cpu().numpy() for v in changes), basis)
+    moved = turned @ torch.as_tensor(basis.shift_slopes(), device=c.device)  # (2, M, K)
+    values = (c - turned, turned, series.slope(turned), moved.transpose(0, 1))
+    noise = Noise.of(*(v.cpu().numpy() for v in values), basis)
+    shift = motifs.shifted.typical_shift(c, g, c.new_tensor(noise.effective_sigma).log())
+    return replace(noise, shift_px=float(shift.exp()))
 
 
 def _without(vectors: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -93,8 +105,23 @@ def _without(vectors: np.ndarray, others: np.ndarray) -> np.ndarray:
     return vectors - (vectors @ basis) @ np.swapaxes(basis, 1, 2)
 
 
-def _strips(basis: DiskHarmonics) -> np.ndarray:
-    """Which pixels of the disk lie in each strip of scan lines, (strips, D), zeros and ones."""
+def _moved_strips(moved: np.ndarray, basis: DiskHarmonics) -> np.ndarray:
+    """Changes (M, S, K) as each strip of lines moves alone: along the rows, then the columns."""
     rows = np.nonzero(disk_mask(basis.window_px))[0]
-    index = rows * N_STRIPS // basis.window_px
-    return np.eye(N_STRIPS, dtype=np.float32)[:, index]
+    strip = rows * max(2, round(basis.window_px / STRIP_PX)) // basis.window_px  # (D,)
+    functions = [basis.functions[:, strip == s] for s in range(strip.max() + 1)]
+    return np.stack([m @ f @ f.T for m in np.swapaxes(moved, 0, 1) for f in functions], axis=1)
+
+
+def _alike(n_strips: int) -> list[np.ndarray]:
+    """Which strips (2 S, 2 S) lie a number of strips apart, for both directions of the jitter."""
+    lags = range(min(REACH_PX // STRIP_PX, n_strips - 1) + 1)
+    apart = np.abs(np.subtract.outer(np.arange(n_strips), np.arange(n_strips)))
+    return [np.kron(np.diag(along), apart == lag) for along in ([1, 0], [0, 1]) for lag in lags]
+
+
+def _weights(target: np.ndarray, patterns: list[np.ndarray]) -> np.ndarray:
+    """Weights, none negative, of the patterns whose sum comes nearest to the target."""
+    columns = np.stack([p.ravel() for p in patterns], axis=1).astype(np.float64)
+    size = np.linalg.norm(columns, axis=0)
+    return optimize.nnls(columns / size, target.ravel())[0] / size

@@ -67,10 +67,6 @@ class AngleSeries(torch.nn.Module):
         norms = (torch.linalg.vecdot(c, c) + torch.linalg.vecdot(g, g)) / (2 * variance)
         return self.of(c, g) / variance, -norms - c.shape[-1] * log_sigma
 
-    def fitted(self, c, g, angle, log_sigma, log_shift=None) -> tuple[torch.Tensor, torch.Tensor]:
-        """The motifs as found in the data (B, K), and their shift (B, 2) [row, column]."""
-        return self.rotate(g, angle), c.new_zeros(len(c), 2)
-
     def centred(self, c, g, angle, log_sigma, log_shift=None) -> torch.Tensor:
         """Data (B, K) without what a shift of the motifs g explains."""
         return c

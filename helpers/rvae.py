@@ -36,16 +36,19 @@ from .images import as_whole
 from .model_file import read_model, refusing_damaged, write_model
 from .noise import Noise, measure_noise
 from .posterior import AngleSeries
-from .shifts import ShiftedSeries
+from .shifts import START, ShiftedSeries
 from .training import train
 
 HIDDEN = 128
 CLASS_SIZE = 3.0  # of the entry that marks a class: farther apart than latents of one class
-SAMPLE = 1000  # sub-images that are enough to measure the noise on
+SAMPLE = 1000  # sub-images that are enough to fix the gauge
 MIN_SUBIMAGES = 16
 ENOUGH_SUBIMAGES = 200
-LEAST_NATS = 0.5  # a sub-image: of noise, a template that fits it by chance explains less
+LEAST_NATS = 0.5  # a sub-image: of noise, a template that fits it by chance explains less,
+NATS_BY_HEART = 10  # … or this times K / M, where few sub-images were learnt by heart
 NOTHING_SEEN = 1e4  # overdispersion that makes any posterior flat
+OPTIONS = ("latent_dim", "seed", "beta", "offsets")  # of a model, kept in its file
+LEARNT = ("classes", "pixel_size_nm", "history")  # likewise
 
 
 class Motifs(nn.Module):
@@ -60,10 +63,11 @@ class Motifs(nn.Module):
         self.encoder = _three_layers(len(basis) + n_classes, 2 * latent_dim)
         self.decoder = _three_layers(latent_dim + n_classes, len(basis))
         self.log_sigma = nn.Parameter(torch.zeros(()))
-        self.log_shift = nn.Parameter(torch.tensor(-1.0))  # of the window's centre, in pixels
+        self.log_shift = nn.Parameter(torch.tensor(START))  # of the window's centre, in pixels
         self.register_buffer("axes", torch.eye(latent_dim))  # (d, d), rows: latents in terms of z
         self.register_buffer("reference", torch.zeros(len(basis)))  # (K,), its angle is zero
-        self.series = (ShiftedSeries if offsets else AngleSeries)(basis)
+        self.shifted = ShiftedSeries(basis)  # what is encoded may always lie off its centre
+        self.series = self.shifted if offsets else AngleSeries(basis)
 
     def draw(self, z: torch.Tensor, of_class: torch.Tensor) -> torch.Tensor:
         """Motifs g(z) at rest, (B, K)."""
@@ -128,13 +132,16 @@ class RVAE:
     band_limit : float, optional
         Of the disk harmonics; by default it is read from the spectrum of the sub-images.
     offsets : bool
-        Let each motif lie a little off its window's centre, for columns whose place is uncertain.
+        Let motifs lie off the centre of their windows while they are learned as well, for columns
+        whose place is uncertain by a pixel or so. Encoding always allows for it.
     device : {"auto", "cpu", "cuda"}
 
     Attributes
     ----------
     history : list of dict
         One row a pass: epoch, loss, misfit (-log p), kl, beta, sigma, learning_rate.
+    classes : list of str
+        That it was trained with; often none.
 
     Examples
     --------
@@ -161,10 +168,9 @@ class RVAE:
         self.beta, self._wished_limit = float(beta), band_limit
         self.pixel_size_nm: float | None = None
         self.history: list[dict] = []
-        self._classes: list[str] = []
+        self.classes: list[str] = []
         self._contrast: Contrast | None = None  # of the training stack
         self._noise: Noise | None = None  # likewise
-        self._turn_is_seen = True
         self._lay_out(DiskHarmonics.build(window_px, band_limit))
 
     def _lay_out(self, basis: DiskHarmonics) -> None:
@@ -172,7 +178,7 @@ class RVAE:
         self.basis, self._noise = basis, None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            motifs = Motifs(basis, self.latent_dim, len(self._classes), self.offsets)
+            motifs = Motifs(basis, self.latent_dim, len(self.classes), self.offsets)
         self._motifs = motifs.to(self.device)
 
     def __repr__(self) -> str:
@@ -213,7 +219,7 @@ class RVAE:
             If the stack has the wrong shape, holds too few sub-images, NaN, or no contrast.
         """
         epochs = epochs if epochs is None else as_whole("epochs", epochs, 1)
-        self._classes = [] if classes is None else [str(k) for k in np.unique(classes)]
+        self.classes = [] if classes is None else [str(k) for k in np.unique(classes)]
         limit = self._wished_limit or data_band_limit(stack, self.basis.window_px)
         self._lay_out(DiskHarmonics.build(self.basis.window_px, limit))  # a second fit starts anew
         c = self.basis.project(stack)
@@ -237,6 +243,7 @@ class RVAE:
     @torch.no_grad()
     def _settle(self, c: torch.Tensor, of_class: torch.Tensor) -> None:
         """Choose the axes of the latents, fix the zero of the angle, and measure the noise."""
+        least = max(LEAST_NATS, NATS_BY_HEART * len(self.basis) / len(c))
         some, motifs = slice(None, None, -(-len(c) // SAMPLE)), self._motifs
         c, of_class = c[some], of_class[some]
         z = motifs.propose(c, of_class)[0]
@@ -244,20 +251,15 @@ class RVAE:
         g = motifs.draw(z, of_class)
         motifs.reference.copy_(reference_motif(motifs.series, g))
         nats = float(motifs.evidence_of_turn(c, g).mean())
-        self._turn_is_seen = nats >= LEAST_NATS
-        if not self._turn_is_seen:
+        if nats < least:
             warnings.warn(
-                f"a turn explains {nats:.2f} nats of a sub-image, less than {LEAST_NATS}: this "
+                f"a turn explains {nats:.2f} nats of a sub-image, less than {least:.2g}: this "
                 "looks like noise, or like round motifs, and angles are stated as unknown; check "
                 "the image, its columns and the window",
                 stacklevel=3,
             )
-        self._noise = self._measure_noise(c, of_class)
-
-    def _measure_noise(self, c: torch.Tensor, of_class: torch.Tensor) -> Noise:
-        some = slice(None, None, -(-len(c) // SAMPLE))
-        noise = measure_noise(self._motifs, self.basis, c[some], of_class[some])
-        return noise if self._turn_is_seen else replace(noise, overdispersion=NOTHING_SEEN)
+        noise = measure_noise(self._motifs, self.basis, c, of_class)
+        self._noise = noise if nats >= least else replace(noise, overdispersion=NOTHING_SEEN)
 
     # ------------------------------------------------------------------- using
 
@@ -304,8 +306,10 @@ class RVAE:
                 f'{ENOUGH_SUBIMAGES} use normalization="model" for parts of the same image',
                 stacklevel=2,
             )
-        c = self._prepare(c, Contrast.of(c, self.basis))
-        return encode_all(self._motifs, c, of_class, self._measure_noise(c, of_class))
+        c, noise = self._prepare(c, Contrast.of(c, self.basis)), self._noise
+        if noise.overdispersion < NOTHING_SEEN:
+            noise = measure_noise(self._motifs, self.basis, c, of_class)
+        return encode_all(self._motifs, c, of_class, noise)
 
     @torch.no_grad()
     def decode(
@@ -339,16 +343,14 @@ class RVAE:
     def _one_hot(self, classes: np.ndarray | None, count: int) -> torch.Tensor:
         """The class of each sub-image as a row of zeros with one entry, (M, n); n may be 0."""
         names = [] if classes is None else [str(k) for k in np.atleast_1d(classes)]
-        unknown = sorted(set(names) - set(self._classes))
-        if unknown or len(names) != (count if self._classes else 0):
+        unknown = sorted(set(names) - set(self.classes))
+        if unknown or len(names) != (count if self.classes else 0):
             raise ValueError(
                 f"{len(names)} classes for {count} sub-images, unknown ones: {unknown}; this "
-                f"model knows {self._classes}: give one of them for each sub-image, and none to a "
+                f"model knows {self.classes}: give one of them for each sub-image, and none to a "
                 "model without classes"
             )
-        marks = (
-            np.array(names)[:, None] == np.array(self._classes) if names else np.zeros((count, 0))
-        )
+        marks = np.array([[name == k for k in self.classes] for name in names]).reshape(count, -1)
         return torch.as_tensor(CLASS_SIZE * marks.astype(np.float32), device=self.device)
 
     def _require_training(self) -> None:
@@ -360,20 +362,9 @@ class RVAE:
     def save(self, path: str | Path) -> Path:
         """Write the model to a safetensors file; see `helpers.model_file`."""
         self._require_training()
-        settings = {
-            "window_px": self.basis.window_px,
-            "band_limit": self.basis.band_limit,
-            "latent_dim": self.latent_dim,
-            "seed": self.seed,
-            "beta": self.beta,
-            "offsets": self.offsets,
-            "classes": self._classes,
-            "pixel_size_nm": self.pixel_size_nm,
-            "contrast": asdict(self._contrast),
-            "noise": asdict(self._noise),
-            "turn_is_seen": self._turn_is_seen,
-            "history": self.history,
-        }
+        settings = {name: getattr(self, name) for name in (*OPTIONS, *LEARNT)}
+        settings |= {"window_px": self.basis.window_px, "band_limit": self.basis.band_limit}
+        settings |= {"contrast": asdict(self._contrast), "noise": asdict(self._noise)}
         return write_model(path, self._motifs.state_dict(), settings)
 
     @classmethod
@@ -388,13 +379,12 @@ class RVAE:
         path, device = Path(path), pick_device(device)
         weights, settings = read_model(path)
         with refusing_damaged(path):
-            names = ("latent_dim", "seed", "beta", "band_limit", "offsets")
-            model = cls(settings["window_px"], device=device, **{k: settings[k] for k in names})
-            model._classes = settings["classes"]
+            names = ("window_px", "band_limit", *OPTIONS)
+            model = cls(device=device, **{name: settings[name] for name in names})
+            for name in LEARNT:
+                setattr(model, name, settings[name])
             model._lay_out(model.basis)
             model._motifs.load_state_dict(weights)
             model._contrast = Contrast(**settings["contrast"])
             model._noise = Noise(**settings["noise"])
-            model._turn_is_seen = settings["turn_is_seen"]
-            model.pixel_size_nm, model.history = settings["pixel_size_nm"], settings["history"]
         return model

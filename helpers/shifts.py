@@ -7,6 +7,8 @@ import torch
 from .harmonics import DiskHarmonics
 from .posterior import AngleSeries
 
+START, STEPS = -1.0, 6  # of the search for the typical shift: its logarithm, px
+
 
 class ShiftedSeries(AngleSeries):
     """The same for motifs that may lie a little off the centre of their window.
@@ -37,9 +39,8 @@ class ShiftedSeries(AngleSeries):
         return self.log_mean(series) + rest
 
     def fitted(self, c, g, angle, log_sigma, log_shift):
-        pull, spread, _ = self._pull(c, g, log_sigma, log_shift)
-        here = torch.stack([self.at(p, angle)[0] for p in pull], dim=-1)
-        row, col = (here[:, None] @ spread)[:, 0].T
+        """The motifs as found in the data (B, K), and their shift (B, 2) [row, column]."""
+        (row, col), _ = self._shift(c, g, angle, log_sigma, log_shift)
         moved = g + row[:, None] * (g @ self.slopes[0]) + col[:, None] * (g @ self.slopes[1])
         cos, sin = angle.cos(), angle.sin()  # from the axes of the motif to those of the image
         shift = torch.stack([cos * row - sin * col, sin * row + cos * col], dim=-1)
@@ -48,6 +49,22 @@ class ShiftedSeries(AngleSeries):
     def centred(self, c, g, angle, log_sigma, log_shift):
         moved, _ = self.fitted(c, g, angle, log_sigma, log_shift)
         return c - (moved - self.rotate(g, angle))
+
+    def typical_shift(self, c, g, log_sigma) -> torch.Tensor:
+        """Log of the rms shift along one axis, px, that makes data c likely (by EM)."""
+        log_shift = torch.full_like(log_sigma, START)
+        for _ in range(STEPS):
+            angle = self.best_angle(self.log_posterior(c, g, log_sigma, log_shift)[0])
+            shift, spread = self._shift(c, g, angle, log_sigma, log_shift)
+            variance = shift.square().mean() + spread.diagonal(dim1=1, dim2=2).mean()
+            log_shift = variance.log() / 2
+        return log_shift
+
+    def _shift(self, c, g, angle, log_sigma, log_shift):
+        """Most likely shift (2, B) along the axes of the motif, and its covariance (B, 2, 2)."""
+        pull, spread, _ = self._pull(c, g, log_sigma, log_shift)
+        here = torch.stack([self.at(p, angle)[0] for p in pull], dim=-1)
+        return (here[:, None] @ spread)[:, 0].T, spread
 
     def _pull(self, c, g, log_sigma, log_shift):
         """Series of the pull along rows and columns, covariance of the shift, its log share."""

@@ -1,5 +1,8 @@
 """The simulation: every stated truth is looked for in the pixels."""
 
+import runpy
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -9,8 +12,9 @@ from helpers.angles import fold_angles
 from helpers.simulate.cells import load_cells, unfold
 from helpers.simulate.scan import Scan, scan_specimen
 from helpers.simulate.specimen import polycrystal, single_crystal
-from helpers.simulate.truth import load_truth, match_columns, save_truth
+from helpers.simulate.truth import load_truth, match_columns
 
+MAKE_SAMPLE = Path(__file__).resolve().parents[1] / "data" / "make_sample.py"
 SHAPE = (256, 256)
 STILL = Scan(drift_px=(0, 0), jitter_px=(0, 0), flyback_px=0)
 
@@ -182,7 +186,7 @@ def test_local_angle_is_that_of_the_strained_lattice(crystal):
 
 def test_truth_table_comes_back(crystal, tmp_path):
     _, truth = scan_specimen(crystal, 2, seed=0)
-    save_truth(tmp_path / "truth.csv", truth, SHAPE)
+    runpy.run_path(MAKE_SAMPLE)["save_truth"](tmp_path / "truth.csv", truth, SHAPE)
     again = load_truth(tmp_path / "truth.csv")
     assert 0 < len(again) < len(truth)  # what lies outside every frame is left out
     found, true = match_columns(again.positions[0], truth.positions[0], within_px=0.01)

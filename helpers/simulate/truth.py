@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial import cKDTree
 
-# The fields of a table after the positions, and how each kind is written.
-_KIND = {"species": str, "site": str, "sign": int, "in_fault": bool, "odd": bool}
-_KIND |= dict.fromkeys(["angle_rad", "thickness_nm", "boundary_px"], float)
-_FORM = {str: "%s", int: "%d", bool: "%d", float: "%.5g"}
+# The fields of a table after the positions.
+KINDS = {"species": str, "site": str, "sign": int, "in_fault": bool, "odd": bool}
+KINDS |= dict.fromkeys(["angle_rad", "thickness_nm", "boundary_px"], float)
 
 
 @dataclass(frozen=True)
@@ -75,22 +74,10 @@ def match_columns(found, truth, *, within_px: float) -> tuple[np.ndarray, np.nda
     return pairs, nearest[pairs]
 
 
-def save_truth(path: str | Path, truth: Truth, shape: tuple[int, int]) -> None:
-    """Write the columns that lie inside at least one frame of `shape` to a CSV table."""
-    inside = np.all((truth.positions > -0.5) & (truth.positions < np.array(shape) - 0.5), axis=2)
-    truth = truth.take(inside.any(axis=0))
-    places = [place for frame in truth.positions for place in frame.T]
-    names = [f"{axis}_{f}" for f in range(len(truth.positions)) for axis in ("row", "col")]
-    table = np.rec.fromarrays([*places, *(getattr(truth, name) for name in _KIND)])
-    form = ["%.3f"] * len(names) + [_FORM[kind] for kind in _KIND.values()]
-    header = ",".join([*names, *_KIND])
-    np.savetxt(path, table, fmt=form, delimiter=",", header=header, comments="")
-
-
 def load_truth(path: str | Path) -> Truth:
-    """Read a table that `save_truth` wrote."""
+    """Read a table of the columns, as `data/make_sample.py` writes it."""
     table = np.genfromtxt(path, delimiter=",", names=True, dtype=None, encoding="utf-8", ndmin=1)
     n_frames = sum(name.startswith("row_") for name in table.dtype.names)
     places = [np.stack([table[f"row_{f}"], table[f"col_{f}"]], axis=1) for f in range(n_frames)]
-    about = {name: table[name].astype(kind) for name, kind in _KIND.items()}
+    about = {name: table[name].astype(kind) for name, kind in KINDS.items()}
     return Truth(positions=np.array(places, dtype=np.float64), **about)
