@@ -9,7 +9,9 @@ from .images import as_image, as_positions, as_whole, border_distance
 CHUNK_SAMPLES = 2**20  # samples at a time: float64 copies of them take 8 MB each
 
 
-def cut_subimages(image, positions, window_px: int) -> tuple[np.ndarray, np.ndarray]:
+def cut_subimages(
+    image, positions, window_px: int, *, turn: np.ndarray | float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
     """Sub-images of `window_px` pixels, each centred on the sub-pixel position of its column.
 
     Intensities stay as they are. They are sampled at the offsets ``i - (w - 1)/2`` by a cubic
@@ -23,6 +25,9 @@ def cut_subimages(image, positions, window_px: int) -> tuple[np.ndarray, np.ndar
         [row, column] in pixels; those that are not finite are left out.
     window_px : int
         Side of the window, odd or even, at least 2.
+    turn : (N,) or one number, radians
+        Turn the grid on which each window is sampled, so that what it shows is turned
+        counter-clockwise by this angle: to try what a model makes of a known turn.
 
     Returns
     -------
@@ -37,23 +42,27 @@ def cut_subimages(image, positions, window_px: int) -> tuple[np.ndarray, np.ndar
     """
     values, places = as_image(image), as_positions(positions)
     window_px = as_whole("window_px", window_px, 2)
-    kept = inside_image(values.shape, places, window_px)
+    turn = np.broadcast_to(turn, len(places))
+    kept = inside_image(values.shape, places, window_px, turn)
     if len(kept) == 0:
         raise ValueError(_nothing_kept(values.shape, places, window_px))
     spline = ndimage.spline_filter(values, order=3, output=np.float64, mode="mirror")
     offset = pixel_offsets(window_px)
+    grid = offset - 1j * offset[:, None]  # (w, w), x to the right and i y upwards
     stack = np.empty((len(kept), window_px, window_px), dtype=np.float32)
     count = 1 + len(kept) * window_px**2 // CHUNK_SAMPLES
     for part in np.array_split(np.arange(len(kept)), count):
-        rows, cols = places[kept[part]].T[..., None] + offset  # (m, w) each
-        at = np.broadcast_arrays(rows[:, :, None], cols[:, None, :])
+        here = kept[part][:, None, None]
+        around = grid * np.exp(-1j * turn[here])  # (m, w, w)
+        at = places[here, 0] - around.imag, places[here, 1] + around.real
         stack[part] = ndimage.map_coordinates(spline, at, order=3, mode="mirror", prefilter=False)
     return stack, kept
 
 
-def inside_image(shape: tuple[int, int], positions: np.ndarray, window_px: int) -> np.ndarray:
-    """Ascending indices of the positions whose window lies inside an image of this shape."""
-    return np.flatnonzero(border_distance(positions, shape) >= (window_px - 1) / 2)
+def inside_image(shape: tuple[int, int], positions, window_px: int, turn=0.0) -> np.ndarray:
+    """Ascending indices of the positions whose turned window lies inside an image."""
+    reach = (window_px - 1) / 2 * (np.abs(np.cos(turn)) + np.abs(np.sin(turn)))
+    return np.flatnonzero(border_distance(positions, shape) >= reach)
 
 
 def _nothing_kept(shape, positions, window_px) -> str:

@@ -54,6 +54,28 @@ def test_turning_the_image_turns_the_windows(image, window_px):
     np.testing.assert_allclose(stack_turned, np.rot90(stack, axes=(1, 2)), atol=1e-6)
 
 
+@pytest.mark.parametrize("window_px", [20, 21])
+def test_a_turned_grid_shows_the_turned_surroundings(image, window_px):
+    """By right angles to the last digit; by others as the gradient of a ramp turns."""
+    positions = np.random.default_rng(1).uniform(30, 60, (30, 2))
+    stack, _ = cut_subimages(image, positions, window_px)
+    for quarters in (1, 2, -1):
+        turned, kept = cut_subimages(image, positions, window_px, turn=quarters * np.pi / 2)
+        assert len(kept) == 30
+        np.testing.assert_allclose(turned, np.rot90(stack, quarters, axes=(1, 2)), atol=1e-5)
+    angle = np.linspace(-3, 3, 30)
+    ramp = np.tile(np.arange(110, dtype=np.float32), (90, 1))  # its gradient points along 0
+    turned, _ = cut_subimages(ramp, positions, window_px, turn=angle)
+    down, right = (np.gradient(turned, axis=axis)[:, 5:-5, 5:-5].mean((1, 2)) for axis in (1, 2))
+    np.testing.assert_allclose(np.arctan2(-down, right), angle, atol=1e-4)
+
+
+def test_a_turned_window_needs_more_room(image):
+    positions = np.array([[6.0, 50.0], [8.5, 50.0]])
+    assert cut_subimages(image, positions, 13)[1].tolist() == [0, 1]
+    assert cut_subimages(image, positions, 13, turn=np.pi / 4)[1].tolist() == [1]
+
+
 def test_kept_windows_lie_inside_to_the_last_sample(image):
     last = np.array(image.shape) - 1
     positions = [[4.0, 4.0], [3.99, 50], last - 4.0, last - 3.99, [np.nan, 50], [50, 50], [-9, 500]]

@@ -178,17 +178,10 @@ class Specimen:
 
 
 def single_crystal(
-    *,
-    shape: tuple[int, int] = (1024, 1024),
-    pixel_size_nm: float = 0.02,
-    angle_deg: float = 12.0,
-    thickness_nm: tuple[float, float] = (8.0, 31.0),
-    source_fwhm_nm: float = 0.08,
-    strain: float = 0.002,
-    fault: bool = False,
-    n_odd: int = 0,
-    seed: int = 0,
-) -> Specimen:
+    *, shape: tuple[int, int] = (1024, 1024), pixel_size_nm: float = 0.02, angle_deg: float = 12.0,
+    thickness_nm: tuple[float, float] = (8.0, 31.0), source_fwhm_nm: float = 0.08,
+    strain: float = 0.002, fault: bool = False, n_odd: int = 0, seed: int = 0,
+) -> Specimen:  # fmt: skip
     """A Sr3Fe2O7 crystal seen along [100], with a wedge; optionally one fault and odd columns."""
     rng = np.random.default_rng(seed)
     centre = np.array(shape) / 2 + rng.uniform(-20, 20, 2)
@@ -227,15 +220,10 @@ def _with_odd_columns(specimen: Specimen, n_odd: int, rng: np.random.Generator) 
 
 
 def polycrystal(
-    *,
-    shape: tuple[int, int] = (1024, 1024),
-    pixel_size_nm: float = 0.02,
-    angles_deg: tuple[float, ...] = (0.0, 31.0, 74.0),
-    thickness_nm: tuple[float, float] = (12.0, 18.0),
-    source_fwhm_nm: float = 0.085,
-    strain: float = 0.001,
-    seed: int = 0,
-) -> Specimen:
+    *, shape: tuple[int, int] = (1024, 1024), pixel_size_nm: float = 0.02,
+    angles_deg: tuple[float, ...] = (0.0, 31.0, 74.0), source_fwhm_nm: float = 0.085,
+    thickness_nm: tuple[float, float] = (12.0, 18.0), strain: float = 0.001, seed: int = 0,
+) -> Specimen:  # fmt: skip
     """Grains of Sr3Fe2O7 [100], each turned by its own angle, around the middle of the field."""
     rng = np.random.default_rng(seed)
     around = 2 * np.pi * (np.arange(len(angles_deg)) / len(angles_deg) + rng.uniform())
