@@ -90,7 +90,8 @@ def measure_noise(motifs, basis: DiskHarmonics, c: torch.Tensor, of_class: torch
     """Noise of normalised coefficients (M, K) of classes (M, n) about trained `motifs`."""
     some = slice(None, None, -(-len(c) // SAMPLE))
     c, of_class = c[some], of_class[some]
-    g, series = motifs.draw(motifs.propose(c, of_class)[0], of_class), motifs.series
+    z, series = motifs.propose(motifs.upright(c, of_class), of_class)[0], motifs.series
+    g = motifs.draw(z, of_class)
     turned = series.rotate(g, series.best_angle(series.of(c, g)))
     moved = turned @ torch.as_tensor(basis.shift_slopes(), device=c.device)  # (2, M, K)
     values = (c - turned, turned, series.slope(turned), moved.transpose(0, 1))

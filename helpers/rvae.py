@@ -73,18 +73,20 @@ class Motifs(nn.Module):
         """Motifs g(z) at rest, (B, K)."""
         return self.decoder(torch.cat([z, of_class], dim=-1))
 
-    def propose(self, c: torch.Tensor, of_class: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean and log-variance of z, (B, d) each.
+    @torch.no_grad()
+    def upright(self, c: torch.Tensor, of_class: torch.Tensor) -> torch.Tensor:
+        """Sub-images (B, K), each turned to where it agrees best with the motif of z = 0.
 
-        Each sub-image is first turned to where it agrees best with the motif of z = 0: the encoder
-        sees all of them in one orientation, and latents are invariant by construction.
+        The encoder sees all of them in one orientation, and latents are invariant by construction.
         """
-        with torch.no_grad():
-            kinds = of_class if of_class.shape[1] else of_class[:1]  # without classes, one for all
-            at_zero = self.draw(c.new_zeros(len(kinds), len(self.axes)), kinds).expand_as(c)
-            turn = self.series.best_angle(self.series.of(c, at_zero))
-            centred = self.series.centred(c, at_zero, turn, self.log_sigma, self.log_shift)
-            upright = self.series.rotate(centred, -turn)
+        kinds = of_class if of_class.shape[1] else of_class[:1]  # without classes, one for all
+        at_zero = self.draw(c.new_zeros(len(kinds), len(self.axes)), kinds).expand_as(c)
+        turn = self.series.best_angle(self.series.of(c, at_zero))
+        centred = self.series.centred(c, at_zero, turn, self.log_sigma, self.log_shift)
+        return self.series.rotate(centred, -turn)
+
+    def propose(self, upright, of_class: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean and log-variance of z, (B, d) each, from sub-images that stand upright."""
         seen = self.encoder(torch.cat([upright, of_class], dim=-1))
         mean, log_variance = seen.chunk(2, dim=-1)
         return mean, log_variance.clamp(-12, 6)
@@ -100,9 +102,9 @@ class Motifs(nn.Module):
         """Turn (B,) of each motif (B, K) against the reference motif."""
         return self.series.nearest_angle(self.series.of(g, self.reference.expand_as(g)))
 
-    def loss(self, c, of_class, beta: float, chance: torch.Generator) -> tuple[torch.Tensor, ...]:
+    def loss(self, c, upright, of_class, beta: float, chance) -> tuple[torch.Tensor, ...]:
         """misfit + beta * KL, then its parts; averages over the batch."""
-        mean, log_variance = self.propose(c, of_class)
+        mean, log_variance = self.propose(upright, of_class)
         chosen = torch.randn(mean.shape, generator=chance, device=c.device)
         g = self.draw(mean + (log_variance / 2).exp() * chosen, of_class)
         misfit = -self.series.log_evidence(c, g, self.log_sigma, self.log_shift).mean()
@@ -246,7 +248,7 @@ class RVAE:
         least = max(LEAST_NATS, NATS_BY_HEART * len(self.basis) / len(c))
         some, motifs = slice(None, None, -(-len(c) // SAMPLE)), self._motifs
         c, of_class = c[some], of_class[some]
-        z = motifs.propose(c, of_class)[0]
+        z = motifs.propose(motifs.upright(c, of_class), of_class)[0]
         motifs.axes.copy_(choose_axes(lambda z: motifs.draw(z, of_class), z))
         g = motifs.draw(z, of_class)
         motifs.reference.copy_(reference_motif(motifs.series, g))

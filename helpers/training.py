@@ -13,6 +13,7 @@ LEARNING_RATE = 3e-3
 BETA_START = 31.0  # times its end value: the angle must settle before z may speak
 ANNEAL_STEPS = 360
 PATIENCE_STEPS = 80
+PART = 2048  # sub-images turned upright at a time
 LEAST_GAIN, LEAST_TOTAL_GAIN = 0.2, 400  # nats a sub-image, and of all: less is learnt by heart
 PACES = (1.0, 0.3)  # of the learning rate, one a stage
 
@@ -111,8 +112,10 @@ def _one_pass(motifs, c, of_class, beta: float, optimiser, chance: torch.Generat
     """One pass over all sub-images; returns the averages of the pass."""
     totals = torch.zeros(3, device=c.device)
     order = torch.randperm(len(c), generator=chance, device=c.device)
+    pairs = zip(c.split(PART), of_class.split(PART), strict=True)
+    upright = torch.cat([motifs.upright(*pair) for pair in pairs])  # the motif moves little a pass
     for batch in order.tensor_split(steps_of(len(c))):
-        parts = motifs.loss(c[batch], of_class[batch], beta, chance)
+        parts = motifs.loss(c[batch], upright[batch], of_class[batch], beta, chance)
         optimiser.zero_grad()
         parts[0].backward()
         optimiser.step()
