@@ -153,3 +153,15 @@ def test_build_puts_measured_costs_on_the_pages(tmp_path, monkeypatch):
     for _ in range(2):  # filling in twice changes nothing
         build.fill_pages(costs)
         assert page.read_text() == span.format("7 s and 0.25 GiB") + printed
+
+
+def test_the_tables_of_the_benchmark_page_come_from_its_results(tmp_path, monkeypatch):
+    """Written anew from the stored results, the page stays as it is: no number was typed."""
+    monkeypatch.syspath_prepend(ROOT / "tests" / "benchmarks")
+    bounds, report = (importlib.import_module(name) for name in ("bounds", "report"))
+    book, page = ROOT / "book", tmp_path / "benchmark.md"
+    page.write_text((book / "benchmark.md").read_text(encoding="utf-8"), encoding="utf-8")
+    monkeypatch.setattr(report, "PAGE", page)
+    report.write_page(json.loads((book / "_assets" / "benchmark.json").read_text()))
+    report.write_bounds(json.loads((book / "_assets" / "bounds.json").read_text()), bounds.BOUNDS)
+    assert page.read_text(encoding="utf-8") == (book / "benchmark.md").read_text(encoding="utf-8")

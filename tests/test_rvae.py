@@ -335,14 +335,15 @@ def test_the_posterior_is_kept_with_its_modes(two_kinds):
     np.testing.assert_allclose(encoding.angle_sd, encoding.folded_sd(1))
 
 
-def test_noise_that_pixels_share_widens_the_error_bars():
+@pytest.mark.parametrize("memory_px", [1, 3])
+def test_noise_that_pixels_share_widens_the_error_bars(memory_px):
     """Scan lines displaced at random: the error bar must know of it without the truth."""
     rng = np.random.default_rng(5)
     angle = rng.uniform(-np.pi, np.pi, 1000)
     basis = DiskHarmonics.build(61)
     pattern = ndimage.gaussian_filter(rng.normal(size=(1, 61, 61)), (0, 3, 3))
     clean = basis.synthesise(basis.rotate(basis.project(pattern / pattern.std()), angle))
-    jitter = ndimage.gaussian_filter1d(rng.normal(size=(1000, 61)), 1, axis=1)
+    jitter = ndimage.gaussian_filter1d(rng.normal(size=(1000, 61)), memory_px, axis=1)
     jitter *= 0.25 / jitter.std()
     slope = np.gradient(clean, axis=2)
     stack = clean + jitter[:, :, None] * slope + 0.3 * rng.normal(size=clean.shape)
