@@ -4,7 +4,7 @@ import numpy as np
 from scipy import ndimage
 
 from .harmonics import pixel_offsets
-from .images import as_image, as_positions, as_whole, border_distance
+from .images import as_image, as_positions, as_whole, border_distance, one_each
 
 CHUNK_SAMPLES = 2**20  # samples at a time: float64 copies of them take 8 MB each
 
@@ -38,11 +38,12 @@ def cut_subimages(
     Raises
     ------
     ValueError
-        If the window is not a whole number of at least 2, or no window lies inside the image.
+        If the window is not a whole number of at least 2, no window lies inside the image, or the
+        turns are not one for each position.
     """
     values, places = as_image(image), as_positions(positions)
     window_px = as_whole("window_px", window_px, 2)
-    turn = np.broadcast_to(turn, len(places))
+    turn = np.broadcast_to(one_each(turn, places, "turn") if np.ndim(turn) else turn, len(places))
     kept = inside_image(values.shape, places, window_px, turn)
     if len(kept) == 0:
         raise ValueError(_nothing_kept(values.shape, places, window_px))

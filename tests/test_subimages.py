@@ -74,6 +74,8 @@ def test_a_turned_window_needs_more_room(image):
     positions = np.array([[6.0, 50.0], [8.5, 50.0]])
     assert cut_subimages(image, positions, 13)[1].tolist() == [0, 1]
     assert cut_subimages(image, positions, 13, turn=np.pi / 4)[1].tolist() == [1]
+    with pytest.raises(ValueError, match="turn has shape"):
+        cut_subimages(image, positions, 13, turn=[0.1, 0.2, 0.3])
 
 
 def test_kept_windows_lie_inside_to_the_last_sample(image):
