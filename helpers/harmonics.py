@@ -20,6 +20,8 @@ from .images import as_stack, as_whole
 
 RADIANS_PER_PIXEL = 1.25  # default band limit: features down to a period of 5 px
 LIMITS_PER_PIXEL = (0.6, 1.9)  # lowest and highest that the data may ask for
+FIRST_WAVE = 1.8412  # l_11, the smallest but for the constant
+LOWEST_LIMIT = 3.1  # keeps m = 1 and 2 in the smallest windows
 LEAST_SIGNAL = 0.15  # of the noise: waves below it say little
 LOST_SHARE = 0.003  # of the signal: waves beyond it say little
 
@@ -110,15 +112,16 @@ class DiskHarmonics:
         Raises
         ------
         ValueError
-            If the window is under 5 px, or the band limit asks for more functions than pixels.
+            If the window is under 5 px, or the band limit asks for more functions than pixels or
+            for the constant alone.
         """
         window_px = as_whole("window_px", window_px, 5)
         radius = window_px / 2
         limit = RADIANS_PER_PIXEL * radius if band_limit is None else float(band_limit)
-        if not 0 < limit <= 2.2 * radius:
+        if not FIRST_WAVE < limit <= 2.2 * radius:
             raise ValueError(
-                f"band_limit={limit:g}, but {window_px} pixels resolve between 0 and "
-                f"{2.2 * radius:g}: choose a smaller limit or a larger window"
+                f"band_limit={limit:g}, but it must lie above {FIRST_WAVE:g}, the first wave that "
+                f"turns, and {window_px} pixels resolve up to {2.2 * radius:g}: choose another"
             )
         zeros = _derivative_zeros(limit)
         orders, lengths = zip(*zeros, strict=True)
@@ -236,7 +239,7 @@ def data_band_limit(stack: np.ndarray, window_px: int) -> float:
     beyond = np.cumsum((signal * count)[::-1])[::-1]
     wanted = (signal > LEAST_SIGNAL * floor) & (beyond > LOST_SHARE * beyond[0])
     limit = (np.flatnonzero(wanted).max(initial=0) + 1) * step
-    return float(np.clip(limit, LIMITS_PER_PIXEL[0] * radius, basis.band_limit))
+    return float(np.clip(limit, max(LIMITS_PER_PIXEL[0] * radius, LOWEST_LIMIT), basis.band_limit))
 
 
 def angular_power(coefficients: np.ndarray, basis: DiskHarmonics) -> np.ndarray:

@@ -79,7 +79,7 @@ class Noise:
         alike = _alike(strips.shape[1] // 2)
         patterns = [overlap, *(overlap @ pattern @ overlap for pattern in alike)]
         white, *jitter = _weights(left.T @ left / len(left), [p.mean(0) for p in patterns])
-        independent = (slope**2).sum()
+        independent = max((slope**2).sum(), 1e-30)  # 0 where nothing turns
         score = white * independent
         score += sum(v * np.sum((harm @ p) * harm) for v, p in zip(jitter, alike, strict=True))
         return cls(float(np.sqrt(variance)), float(max(1.0, score / (variance * independent))))
@@ -124,5 +124,5 @@ def _alike(n_strips: int) -> list[np.ndarray]:
 def _weights(target: np.ndarray, patterns: list[np.ndarray]) -> np.ndarray:
     """Weights, none negative, of the patterns whose sum comes nearest to the target."""
     columns = np.stack([p.ravel() for p in patterns], axis=1).astype(np.float64)
-    size = np.linalg.norm(columns, axis=0)
+    size = np.maximum(np.linalg.norm(columns, axis=0), 1e-30)
     return optimize.nnls(columns / size, target.ravel())[0] / size

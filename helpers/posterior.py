@@ -40,7 +40,7 @@ class AngleSeries(torch.nn.Module):
             orders_squared=orders**2,
             shares=(torch.as_tensor(basis.pair_order)[:, None] == orders).float(),  # (P, m)
             grid=grid,  # (A,)
-            waves=torch.cat([torch.ones_like(phase[:1]), phase.cos(), phase.sin()]),  # (2m + 1, A)
+            waves=torch.cat([torch.ones(1, count), phase.cos(), phase.sin()]),  # (2m + 1, A)
         )
 
     def _hold(self, **tables: torch.Tensor) -> None:

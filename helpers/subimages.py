@@ -9,9 +9,7 @@ from .images import as_image, as_positions, as_whole, border_distance, one_each
 CHUNK_SAMPLES = 2**20  # samples at a time: float64 copies of them take 8 MB each
 
 
-def cut_subimages(
-    image, positions, window_px: int, *, turn: np.ndarray | float = 0.0
-) -> tuple[np.ndarray, np.ndarray]:
+def cut_subimages(image, positions, window_px: int, *, turn=0.0) -> tuple[np.ndarray, np.ndarray]:
     """Sub-images of `window_px` pixels, each centred on the sub-pixel position of its column.
 
     Intensities stay as they are. They are sampled at the offsets ``i - (w - 1)/2`` by a cubic

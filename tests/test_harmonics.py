@@ -108,9 +108,10 @@ def test_refuses_a_useless_window(window_px):
         DiskHarmonics.build(window_px)
 
 
-def test_refuses_a_band_limit_beyond_the_pixels():
+@pytest.mark.parametrize("limit", [80, 1.8, 0, -3, np.nan])
+def test_refuses_a_band_limit_beyond_the_pixels_or_below_the_first_wave(limit):
     with pytest.raises(ValueError, match="band_limit"):
-        DiskHarmonics.build(20, band_limit=80)
+        DiskHarmonics.build(20, band_limit=limit)
 
 
 def test_refuses_another_window():

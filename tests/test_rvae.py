@@ -276,6 +276,20 @@ def test_fit_refuses(stack, message):
         RVAE(WINDOW).fit(stack, progress=False)
 
 
+@pytest.mark.parametrize(("window_px", "band_limit"), [(5, None), (6, None), (9, None), (9, 1.9)])
+def test_smallest_windows_and_bands(window_px, band_limit):
+    """Nothing to be learnt there, but numbers come out, and angles that nobody claims to know."""
+    noise = np.random.default_rng(0).normal(size=(40, window_px, window_px))
+    model = RVAE(window_px, band_limit=band_limit).fit(noise, epochs=2, progress=False)
+    for count in (1, 2, 40):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            encoding = model.encode(noise[:count])
+        for values in (encoding.angle, encoding.latent, encoding.residual, encoding.offset):
+            assert np.isfinite(values).all()
+        assert np.median(encoding.angle_sd) > 1.5
+
+
 def test_corners_may_be_missing():
     stack, _ = turned_stack(40)
     stack[:, 0, 0] = np.nan
