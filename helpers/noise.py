@@ -36,7 +36,7 @@ class Noise:
 
     sigma: float
     overdispersion: float
-    shift_px: float = 0.0
+    shift_px: float
 
     @property
     def effective_sigma(self) -> float:
@@ -82,7 +82,8 @@ class Noise:
         independent = max((slope**2).sum(), 1e-30)  # 0 where nothing turns
         score = white * independent
         score += sum(v * np.sum((harm @ p) * harm) for v, p in zip(jitter, alike, strict=True))
-        return cls(float(np.sqrt(variance)), float(max(1.0, score / (variance * independent))))
+        overdispersion = float(max(1.0, score / (variance * independent)))
+        return cls(float(np.sqrt(variance)), overdispersion, shift_px=np.nan)  # not seen in these
 
 
 @torch.no_grad()

@@ -154,8 +154,9 @@ def test_pure_noise_has_no_angle(count, window_px):
     model = RVAE(window_px)
     with pytest.warns(UserWarning, match="looks like noise"):
         model.fit(noise.astype(np.float32), progress=False)
-    encoding = model.encode(noise, normalization="model")
+    encoding = model.encode(noise)
     assert np.median(encoding.angle_sd) > 1.5
+    assert np.median(model.encode(noise, normalization="model").angle_sd) > 1.5
     places = np.random.default_rng(1).uniform(0, 1000, (count, 2))
     for values in (*encoding.latent.T, np.cos(encoding.angle), np.sin(encoding.angle)):
         assert abs(spatial_order(places, values)[1]) < 3.5
@@ -246,6 +247,18 @@ def test_a_foreign_or_damaged_file_is_refused(two_kinds, tmp_path):
         RVAE.load(path)
     with pytest.raises(FileNotFoundError, match="no model file"):
         RVAE.load(tmp_path / "none.safetensors")
+
+
+def test_a_file_without_all_of_the_noise_is_refused(two_kinds, tmp_path):
+    """As models of earlier versions are: what is missing would turn every angle into NaN."""
+    from helpers.model_file import read_model, write_model
+
+    path = two_kinds[3].save(tmp_path / "model.safetensors")
+    weights, settings = read_model(path)
+    del settings["noise"]["shift_px"]
+    write_model(path, weights, settings)
+    with pytest.raises(ValueError, match="shift_px"):
+        RVAE.load(path)
 
 
 def test_another_pixel_size_and_few_subimages_warn(two_kinds):
@@ -412,6 +425,20 @@ def test_offsets_are_found_and_do_not_spoil_the_latents(tmp_path):
     assert np.median(np.abs(error[0])) < 0.8 * np.median(np.abs(error[1]))
     again = RVAE.load(model.save(tmp_path / "model.safetensors"))
     np.testing.assert_array_equal(again.encode(stack).offset, encoding.offset)
+
+
+def test_a_model_of_centred_motifs_finds_windows_off_centre():
+    """Shift the windows, and the offset moves by that; the model need not have met any shift."""
+    rng = np.random.default_rng(9)
+    angle, moved = rng.uniform(-np.pi, np.pi, 400), 0.4 * rng.normal(size=(400, 2))
+    wide = np.stack([motif(WINDOW + 12, a, 2) + motif(WINDOW + 12, a) for a in angle])
+    noise = 0.05 * rng.normal(size=(400, WINDOW, WINDOW))
+    off = [ndimage.shift(image, by, order=3) for image, by in zip(wide, moved, strict=True)]
+    centred, shifted = (np.stack(images)[:, 6:-6, 6:-6] + noise for images in (wide, off))
+    encoding = RVAE(WINDOW).fit(centred, progress=False).encode(shifted)
+    for found, true in zip(encoding.offset.T, moved.T, strict=True):
+        assert np.corrcoef(found, true)[0, 1] > 0.9
+        assert np.polyfit(true, found, 1)[0] == pytest.approx(1, abs=0.25)
 
 
 def test_shift_is_marginalised_as_a_sum_over_shifts_says():

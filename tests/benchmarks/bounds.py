@@ -192,18 +192,17 @@ def angles_of(view: View, window_px: int, name: str, *, offsets: bool = False, t
     positions = scattered(view, true) if true else locate_columns(view.image).positions
     stack, kept = cut_subimages(view.image, positions, window_px)
     encoding = RVAE(window_px, offsets=offsets).fit(stack, progress=False).encode(stack)
-    shares, within = errors_by_site(view, positions[kept], encoding)
+    shares, within, sd = errors_by_site(view, positions[kept], encoding)
     median, errors_90, _ = np.max(shares, axis=0)
     said = {name: float(median), f"{name}_90": 100 * float(errors_90)}
     if offsets:
-        shares, _ = errors_by_site(view, positions[kept], encoding, NEAR_PX)
+        shares, *_ = errors_by_site(view, positions[kept], encoding, NEAR_PX)
         said[f"{name}_90_near"] = 100 * float(np.max(shares, axis=0)[1])
-    rows, _ = known(view, positions[kept])
-    return said, float(np.median(encoding.folded_sd(4)[rows])), within
+    return said, sd, within
 
 
 def errors_by_site(view: View, positions, encoding, within_px: float = WITHIN_PX):
-    """For Fe and for Sr2: median error and shares, and per cent of errors within one stated sd."""
+    """For Fe and Sr2: median error and shares, per cent within one stated sd; the median sd."""
     rows, truth = known(view, positions, within_px)
     error, sd = angle_errors(encoding.angle[rows], truth), encoding.folded_sd(4)[rows]
     shares, within = [], []
@@ -212,7 +211,7 @@ def errors_by_site(view: View, positions, encoding, within_px: float = WITHIN_PX
         shares.append(error_shares(error[here]))
         small = np.abs(fold_angles(align_gauge(error[here], 0.0, order=4), 4))
         within.append(100 * float(np.mean(small < sd[here])))
-    return shares, within
+    return shares, within, float(np.median(sd))
 
 
 def wedge(seed: int) -> dict:
