@@ -5,8 +5,8 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
 BIN := .venv/bin
 TORCH := $(shell grep '^torch==' constraints.txt)
-# The programs of others with which the rVAE is compared. AtomAI needs six and does not say so; torchvision fits TORCH.
-PEERS := torchvision==0.28.0 atomai==0.8.1 pyroved==0.3.0 pyro-ppl==1.9.2 six
+# The programs of others to compare with. AtomAI needs six and does not say so; torchvision fits TORCH.
+PEERS := torchvision==0.28.0 atomai==0.8.1 pyroved==0.3.0 pyro-ppl==1.9.2 six atomap==0.4.2
 SOURCES := $(shell find book helpers data -type f -not -path '*/__pycache__/*' -not -path '*/.ipynb_checkpoints/*')
 
 ifneq ($(wildcard ../shared/data/.),)
@@ -57,5 +57,5 @@ _build/.built: $(SOURCES) _config.yml | .venv/.installed
 	$(PYTHON) -m venv .venv-peers
 	-.venv-peers/bin/python -m pip install --quiet --no-deps --retries 0 --timeout 20 --index-url $(TORCH_INDEX) \
 	  $(TORCH) $(filter torchvision==%,$(PEERS))
-	.venv-peers/bin/python -m pip install --quiet --constraint constraints.txt $(TORCH) $(PEERS)
+	.venv-peers/bin/python -m pip install --quiet --constraint constraints.txt $(TORCH) $(PEERS) --editable .
 	@touch $@

@@ -11,10 +11,9 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from .gaussian_fit import AMPLITUDE, fit_gaussians
-from .images import as_image, border_distance, neighbour_distance
-from .spacing import parabola_vertex
+from .images import as_image, as_positions, border_distance, neighbour_distance
+from .peaks import PROBABILITY_OF_A_COLUMN, probability_peaks
 
-PROBABILITY_OF_A_COLUMN = 0.5
 LONE_SPACING_PX = 15.0  # taken where there is one column only
 SIGMA_OVER_SPACING = 0.2  # where the fit starts; it may end between 0.4 and 3 times this
 WINDOW_OVER_SPACING = 0.6  # half a window just takes in the flanks of the nearest neighbours
@@ -125,7 +124,7 @@ def locate_columns(image, probability: np.ndarray | None = None) -> Columns:
 
         probability = segment(image)
     probability = _as_probability(probability, values.shape)
-    peaks = _peaks(probability)
+    peaks = probability_peaks(probability)
     if len(peaks) == 0:
         warnings.warn(
             f"no column found: the probability is nowhere above {PROBABILITY_OF_A_COLUMN} (largest "
@@ -133,8 +132,8 @@ def locate_columns(image, probability: np.ndarray | None = None) -> Columns:
             stacklevel=2,
         )
         return Columns(np.empty((0, 2)), *np.empty((5, 0)))
-    spacing = np.median(neighbour_distance(peaks)) if len(peaks) > 1 else LONE_SPACING_PX
-    columns = _fit(values, probability, peaks, spacing)
+    spacing = _spacing_of(peaks)
+    columns = _fit(values, peaks, probability[tuple(np.rint(peaks).astype(int).T)], spacing)
     margin = np.where(np.isnan(columns.amplitude), 0.5, -0.5)
     columns = columns[border_distance(columns.positions, values.shape) > margin]
     failed = np.isnan(columns.amplitude).sum()
@@ -145,6 +144,48 @@ def locate_columns(image, probability: np.ndarray | None = None) -> Columns:
             stacklevel=2,
         )
     return _without_doubles(columns, spacing)
+
+
+def refine_columns(image, positions) -> Columns:
+    """Fit the columns of an image again whose places are known to a pixel or two.
+
+    Parameters
+    ----------
+    image : (H, W) array or hyperspy Signal2D
+    positions : (N, 2) array or Columns
+        [row, column] in pixels: from another image of the same field, from a file, by hand.
+
+    Returns
+    -------
+    Columns
+        N rows. Where a place lies outside the image or its fit fails it is kept, with a large
+        standard error and NaN for the rest. The probability is that of `positions`, else 1.
+
+    Raises
+    ------
+    ValueError
+        If the image or the positions are not usable, or none of these lies inside the image.
+    """
+    values, places = as_image(image), as_positions(positions)
+    inside = border_distance(np.nan_to_num(places, nan=-1), values.shape) > -0.5
+    if not inside.any():
+        raise ValueError(
+            f"none of the {len(places)} positions lies inside the image of shape {values.shape}: "
+            "are they [row, column] in pixels of this image?"
+        )
+    spacing = _spacing_of(places[inside])
+    likely = getattr(positions, "probability", np.ones(len(places)))
+    kept = np.clip(places[inside], 0, np.array(values.shape) - 1)
+    fitted = _fit(values, kept, likely[inside], spacing)
+    lost = np.full(len(places), WANDERED_OVER_SPACING * spacing)
+    result = Columns(places.copy(), *np.full((3, len(places)), np.nan), lost, likely)
+    for field in fields(result):
+        getattr(result, field.name)[inside] = getattr(fitted, field.name)
+    return result
+
+
+def _spacing_of(places: np.ndarray) -> float:
+    return np.median(neighbour_distance(places)) if len(places) > 1 else LONE_SPACING_PX
 
 
 def _as_probability(probability, shape) -> np.ndarray:
@@ -158,24 +199,7 @@ def _as_probability(probability, shape) -> np.ndarray:
     return probability
 
 
-def _peaks(probability) -> np.ndarray:
-    """Sub-pixel positions (N, 2) of the maxima of the smoothed map."""
-    likely = probability > PROBABILITY_OF_A_COLUMN
-    if not likely.any():
-        return np.empty((0, 2))
-    # Half the area of a disk lies within 0.29 of its radius from the rim.
-    radius = np.median(ndimage.distance_transform_edt(likely)[likely]) / 0.29
-    smooth = ndimage.gaussian_filter(probability, max(0.8, radius / 2.5))
-    reach = max(1, round(radius / 2))
-    highest = ndimage.maximum_filter(smooth, size=2 * reach + 1) == smooth
-    labels, count = ndimage.label(highest & likely, structure=np.ones((3, 3)))
-    spots = ndimage.center_of_mass(highest, labels, np.arange(1, count + 1))
-    spots = np.rint(spots).astype(int).reshape(-1, 2)
-    refined = spots + parabola_vertex(np.pad(smooth, 1, mode="edge"), spots + 1)
-    return np.clip(refined, 0, np.array(smooth.shape) - 1)
-
-
-def _fit(image, probability, peaks, spacing) -> Columns:
+def _fit(image, peaks, likely, spacing) -> Columns:
     """Start from the height over the lowest level near each peak; judge where the fit ends."""
     at = tuple(np.rint(peaks).astype(int).T)
     smooth = ndimage.gaussian_filter(image, 1)
@@ -191,7 +215,7 @@ def _fit(image, probability, peaks, spacing) -> Columns:
     parameters[~good] = np.nan
     positions = np.where(good[:, None], parameters[:, :2], peaks)
     position_sd = np.where(good, position_sd, largest)
-    return Columns(positions, *parameters[:, 2:].T, position_sd, probability[at].astype(float))
+    return Columns(positions, *parameters[:, 2:].T, position_sd, likely.astype(float))
 
 
 def _without_doubles(columns: Columns, spacing: float) -> Columns:

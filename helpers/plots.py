@@ -275,3 +275,16 @@ def plot_window_report(report, *, ax=None):
     ax.set(xlabel="window (px)", ylabel="share", ylim=(0, 1.05))
     ax.legend(handles=lines, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=3)
     return ax
+
+
+def plot_quality(image, report, *, pixel_size_nm=None, ax=None):
+    """Ring the columns of a `QualityReport` on the image: doubtful ones bold and red."""
+    ax = show_image(image, pixel_size_nm=pixel_size_nm, ax=ax)
+    rings = (~report.doubtful, PALETTE[5], 0.8), (report.doubtful, "red", 2.0)
+    for which, colour, width in rings:
+        if which.any():
+            show_columns(report.columns.positions[which], ax=ax, colour=colour)
+            ax.collections[-1].set_linewidth(width)
+    count, doubtful = len(report.columns), int(report.doubtful.sum())
+    ax.set_title(f"{count} columns, {doubtful} doubtful" if count else "no column")
+    return ax

@@ -19,30 +19,34 @@ from tqdm.auto import tqdm
 
 from .data import fetch
 from .device import pick_device
-from .images import as_image
+from .images import as_image, neighbour_distance
+from .peaks import probability_peaks
 from .spacing import find_lattice, without_outliers
 
-TRAINED_SPACING_PX = 10.0
-TILE_PX = 512  # side of the square that one pass of the network answers for
-MARGIN_PX = 48  # seen around it as well: the network's reach, so that tiles leave no seam
-STRIDE_PX = 8  # three halvings
+COLUMNS, SPECIES = "segmenter.safetensors", "species.safetensors"
+OUTPUTS = {COLUMNS: 1, SPECIES: 2}
+TRAINED_SPACING_PX = 8.0
+SECOND_LOOK = 0.15  # how far off (as a logarithm) the spacing may be
+TILE_PX = 640  # side of the square that one pass of the network answers for
+MARGIN_PX = 96  # seen around it as well: the network's reach, so that tiles leave no seam
+STRIDE_PX = 16  # four halvings
 COARSE_PX = 5.5  # nearer columns share too few pixels
 SPARSEST = 0.006  # a full lattice covers 0.17 of its image, a photograph's texture 0.005 at most
 
 
 class UNet(nn.Module):
-    """Encoder and decoder of four levels with skips; (B, 1, H, W) to (B, 1, H, W) logits.
+    """Encoder and decoder of five levels with skips; (B, 1, H, W) to (B, outputs, H, W) logits.
 
-    H and W must be multiples of 8. The normalisation layers use fixed statistics once trained, so
+    H and W must be multiples of 16. The normalisation layers use fixed statistics once trained, so
     the answer at a pixel depends on its surroundings only, not on the tile that it lies in.
     """
 
-    def __init__(self, channels: tuple[int, ...] = (16, 32, 64, 96)):
+    def __init__(self, outputs: int = 1, channels: tuple[int, ...] = (16, 32, 64, 128, 128)):
         super().__init__()
         ends = list(zip((1, *channels[:-1]), channels, strict=True))
         self.down = nn.ModuleList(_two_convolutions(i, o) for i, o in ends)
         self.up = nn.ModuleList(_two_convolutions(i + o, i) for i, o in ends[:0:-1])
-        self.out = nn.Conv2d(channels[0], 1, 1)
+        self.out = nn.Conv2d(channels[0], outputs, 1)
 
     def forward(self, x):  # (B, 1, H, W)
         skips = []
@@ -68,8 +72,8 @@ def segment(
 ) -> np.ndarray:
     """Probability (H, W) float32 that each pixel belongs to an atomic column.
 
-    It is near 1 at the centre of a column and falls to 1/2 at about a quarter of the distance to
-    the next one.
+    A pixel belongs to a column if it lies within a quarter of the distance between neighbours of
+    its centre.
 
     Parameters
     ----------
@@ -93,27 +97,60 @@ def segment(
     ValueError
         If the image cannot be used (see `helpers.images.as_image`) or `spacing_px` is unusable.
     """
+    return _segment(image, COLUMNS, spacing_px, device, progress)[0]
+
+
+def segment_species(
+    image, *, spacing_px: float | None = None, device: str = "auto", progress: bool = True
+) -> np.ndarray:
+    """Probabilities (2, H, W) that each pixel belongs to a heavy and to a light column.
+
+    Heavy are the brighter columns of a lattice with two kinds, and all columns of one with a
+    single kind. Parameters, warnings and errors are those of `segment`.
+    """
+    return _segment(image, SPECIES, spacing_px, device, progress)
+
+
+def _segment(image, weights: str, spacing_px, device, progress) -> np.ndarray:
     values = without_outliers(as_image(image))
     measured, contrast = find_lattice(values)
     spacing = _usable_spacing(spacing_px, measured, values.shape)
-    probability = np.zeros(values.shape, np.float32)
+    maps = np.zeros((OUTPUTS[weights], *values.shape), np.float32)
     if spacing:
-        probability = _run_network(values, spacing, device, progress)
-    if spacing_px is None and (probability > 0.5).mean() < SPARSEST:
+        maps = _run_network(values, spacing, weights, device, progress)
+    if spacing and spacing_px is None:
+        seen = _seen_spacing(maps.sum(axis=0), spacing)
+        if abs(np.log(seen / spacing)) > SECOND_LOOK:
+            spacing = seen
+            maps = _run_network(values, spacing, weights, device, progress)
+    _warn_if_coarse(spacing)
+    if spacing_px is None and (maps.sum(axis=0) > 0.5).mean() < SPARSEST:
         warnings.warn(
             "no lattice was found in the image, so no column is reported; if you see columns, give "
             "the distance between neighbours: segment(image, spacing_px=...)",
-            stacklevel=2,
+            stacklevel=3,
         )
-        return np.zeros_like(probability)
-    if contrast < 0 and _sureness(probability) < _sureness(
-        _run_network(-values, spacing, device, progress)
+        return np.zeros_like(maps)
+    if contrast < 0 and _sureness(maps) < _sureness(
+        _run_network(-values, spacing, weights, device, progress)
     ):
         warnings.warn(
             "the columns seem to be dark (as in BF or ABF): invert the image, segment(-image)",
-            stacklevel=2,
+            stacklevel=3,
         )
-    return probability
+    return maps
+
+
+def _seen_spacing(probability: np.ndarray, spacing: float) -> float:
+    """What the network itself sees as the distance between neighbours, measured on its map.
+
+    The autocorrelation may have picked another pair of columns, and the network sees more at the
+    scale that it was trained at.
+    """
+    found = probability_peaks(probability)
+    if len(found) < 10:
+        return spacing
+    return float(np.clip(np.median(neighbour_distance(found)), spacing / 2, 2 * spacing))
 
 
 def _usable_spacing(given: float | None, measured: float | None, shape) -> float | None:
@@ -126,25 +163,30 @@ def _usable_spacing(given: float | None, measured: float | None, shape) -> float
             "between neighbouring columns, at least 2 px and at most the image's side"
         )
     if measured is None:
-        warnings.warn(f"no lattice found: spacing_px={spacing:g} is taken on trust", stacklevel=3)
-    if spacing < COARSE_PX:
-        warnings.warn(
-            f"columns {spacing:.1f} px apart have too few pixels: record at a finer pixel size",
-            stacklevel=3,
-        )
+        warnings.warn(f"no lattice found: spacing_px={spacing:g} is taken on trust", stacklevel=4)
     return spacing
 
 
-def _sureness(probability: np.ndarray) -> float:
+def _warn_if_coarse(spacing: float | None) -> None:
+    if spacing and spacing < COARSE_PX:
+        warnings.warn(
+            f"columns {spacing:.1f} px apart have too few pixels: record at a finer pixel size",
+            stacklevel=4,
+        )
+
+
+def _sureness(maps: np.ndarray) -> float:
     """How near to certainty a map is where it sees columns; 0 where it sees none."""
-    return np.mean(probability, where=probability > 0.5) if probability.max() > 0.5 else 0.0
+    return np.mean(maps, where=maps > 0.5) if maps.max() > 0.5 else 0.0
 
 
-def _run_network(values: np.ndarray, spacing: float, device: str, progress: bool) -> np.ndarray:
+def _run_network(values, spacing: float, weights: str, device: str, progress: bool) -> np.ndarray:
     zoom = TRAINED_SPACING_PX / spacing
     size = [max(2, round(n * zoom / STRIDE_PX)) * STRIDE_PX for n in values.shape]
     ready = torch.from_numpy(normalise(resample(values, size)))
-    return np.clip(resample(_in_tiles(ready, pick_device(device), progress), values.shape), 0, 1)
+    network = load_network(weights, pick_device(device))
+    maps = _in_tiles(ready, network, progress)
+    return np.stack([np.clip(resample(one, values.shape), 0, 1) for one in maps])
 
 
 def resample(values: np.ndarray, shape) -> np.ndarray:
@@ -155,17 +197,25 @@ def resample(values: np.ndarray, shape) -> np.ndarray:
 
 
 def normalise(values: np.ndarray) -> np.ndarray:
-    """Slow background off, spread to one, single outliers clipped; at the trained spacing."""
+    """Slow background off, contrast brought to about one everywhere; at the trained spacing.
+
+    Where the contrast is weaker than in most of the image it is raised less, so that vacuum beside
+    a crystal stays darker than it.
+    """
+    around = 2.4 * TRAINED_SPACING_PX
     low, high = np.percentile(values, [0.02, 99.98])
     values = np.clip(values, low, high) - low
-    values = values - ndimage.gaussian_filter(values, 2.4 * TRAINED_SPACING_PX, truncate=3)
-    spread = values.std()
-    return (values / spread if spread > 0 else values).astype(np.float32)
+    values = values - ndimage.gaussian_filter(values, around, truncate=3)
+    contrast = ndimage.gaussian_filter(values**2, around, truncate=3)
+    contrast = np.sqrt((contrast + np.median(contrast)) / 2 + 1e-12 * values.var() + 1e-30)
+    return (values / contrast).astype(np.float32)
 
 
 @torch.inference_mode()
-def _in_tiles(image: torch.Tensor, device: str, progress: bool) -> np.ndarray:
-    network, probability = load_network(device), np.empty(image.shape, np.float32)
+def _in_tiles(image: torch.Tensor, network: UNet, progress: bool) -> np.ndarray:
+    """Probabilities (outputs, H, W) of an image at the trained spacing."""
+    device = network.out.weight.device
+    maps = np.empty((network.out.out_channels, *image.shape), np.float32)
     tiles = list(product(*(range(0, n, TILE_PX) for n in image.shape)))
     hide = not progress or len(tiles) < 9
     for row, col in tqdm(tiles, desc="segment", unit="tile", leave=False, disable=hide):
@@ -173,14 +223,14 @@ def _in_tiles(image: torch.Tensor, device: str, progress: bool) -> np.ndarray:
         below, right = row + TILE_PX + MARGIN_PX, col + TILE_PX + MARGIN_PX
         tile = image[None, None, top:below, left:right].to(device)
         answer = torch.sigmoid(network(tile.contiguous(memory_format=torch.channels_last)))
-        answer = answer[0, 0, row - top :, col - left :][:TILE_PX, :TILE_PX].cpu().numpy()
-        probability[row : row + TILE_PX, col : col + TILE_PX] = answer
-    return probability
+        answer = answer[0, :, row - top :, col - left :][:, :TILE_PX, :TILE_PX].cpu().numpy()
+        maps[:, row : row + TILE_PX, col : col + TILE_PX] = answer
+    return maps
 
 
-@lru_cache(maxsize=2)
-def load_network(device: str = "cpu") -> UNet:
-    """The trained network, ready for use; read once in a process."""
-    network = UNet()
-    network.load_state_dict(load_file(fetch("segmenter.safetensors")))
+@lru_cache(maxsize=4)
+def load_network(weights: str = COLUMNS, device: str = "cpu") -> UNet:
+    """A trained network, ready for use; read once in a process."""
+    network = UNet(OUTPUTS[weights])
+    network.load_state_dict(load_file(fetch(weights)))
     return network.eval().to(device, memory_format=torch.channels_last)

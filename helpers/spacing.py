@@ -7,6 +7,7 @@ import numpy as np
 from scipy import fft, ndimage
 
 from .images import as_image
+from .peaks import parabola_vertex
 
 BRAGG_TO_BACKGROUND = 14.0  # speckle reaches this ratio less than once in a hundred images
 LOOK_AT_PX = 1024  # side of the square in which the spacing is measured
@@ -110,13 +111,3 @@ def _first_neighbour(power: np.ndarray) -> float | None:
         return None
     strong = others & (height > NEIGHBOUR_TO_STRONGEST * height[others].max())
     return float(distance[strong].min())
-
-
-def parabola_vertex(values: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Sub-pixel offsets (N, 2) of maxima inside `values`, by a parabola along each axis."""
-    offset = np.zeros(at.shape)
-    for axis, step in enumerate(np.eye(2, dtype=int)):
-        before, here, after = (values[tuple((at + k * step).T)] for k in (-1, 0, 1))
-        bend = np.maximum(2 * here - before - after, 1e-12 * np.abs(values).max())
-        offset[:, axis] = np.clip((after - before) / (2 * bend), -0.5, 0.5)
-    return offset

@@ -1,0 +1,83 @@
+"""The same columns in every frame of a stack: their scatter is the precision of the measurement.
+
+A standard error of a fit knows the counting noise alone. Frames differ by all that changes from one
+to the next, line jitter included, so their scatter is what an experiment can vouch for.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from .columns import Columns, refine_columns
+from .images import as_positions
+
+
+@dataclass(frozen=True)
+class FramePositions:
+    """Positions of N columns in each of F frames.
+
+    Attributes
+    ----------
+    positions : (F, N, 2) float64
+        [row, column] in pixels of the mean image: each frame's rigid shift is taken off. NaN where
+        a column lies outside the frame or its fit failed.
+    position_sd_px : (F, N) float64
+        Standard error of each fit along one axis, by the counting noise alone.
+    """
+
+    positions: np.ndarray
+    position_sd_px: np.ndarray
+
+    @property
+    def scatter_px(self) -> np.ndarray:
+        """Standard deviation between frames (N, 2) along rows and columns; NaN below 2 frames."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # a column that was never found
+            return np.nanstd(self.positions, axis=0, ddof=1)
+
+    def precision_pm(self, pixel_size_nm: float) -> float:
+        """Median over the columns of the scatter of one frame along one axis, in picometres."""
+        each = np.sqrt((self.scatter_px**2).mean(axis=1))
+        return float(np.nanmedian(each) * pixel_size_nm * 1e3)
+
+
+def locate_in_frames(stack, columns: Columns, shifts, *, progress: bool = True) -> FramePositions:
+    """Fit the columns of the mean image again in every frame of the stack.
+
+    Parameters
+    ----------
+    stack : (F, H, W) array or hyperspy Signal2D
+        The raw frames, not resampled.
+    columns : Columns
+        Located in the mean; in each frame the fit starts from them.
+    shifts : (F, 2) array
+        From `align_stack`: `columns.positions + shifts[f]` are the positions in frame f.
+    progress : bool
+        Show a bar over the frames.
+
+    Raises
+    ------
+    ValueError
+        If there is not one shift for each of at least two frames, or there are no columns.
+    """
+    frames = stack.data if hasattr(stack, "axes_manager") else np.asarray(stack)  # may be lazy
+    shifts, start = np.asarray(shifts, dtype=float), as_positions(columns)
+    if np.ndim(frames) != 3 or len(frames) < 2 or shifts.shape != (len(frames), 2):
+        raise ValueError(
+            f"frames of shape {np.shape(frames)} and shifts of shape {shifts.shape}: at least two "
+            "frames (F, H, W) with one [row, column] shift each are needed, as align_stack gives"
+        )
+    places, errors = [], []
+    for frame, shift in zip(tqdm(frames, disable=not progress), shifts, strict=True):
+        fitted = refine_columns(np.asarray(frame), start + shift)
+        failed = np.isnan(fitted.amplitude)
+        places.append(np.where(failed[:, None], np.nan, fitted.positions - shift))
+        errors.append(np.where(failed, np.nan, fitted.position_sd_px))
+    places = np.array(places)  # (F, N, 2)
+    # All columns together tell the shift of a frame better than its correlation did.
+    places -= np.nanmedian(places - start, axis=1, keepdims=True)
+    return FramePositions(places, np.array(errors))

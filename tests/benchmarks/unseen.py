@@ -1,0 +1,77 @@
+"""Lattices that the segmenter was never shown, drawn at any spacing, dose and background.
+
+A column counts as found if a true one lies within 0.3 of the spacing. Columns as near as that to
+the border are left out, found or true: they may truly lie just outside, or the other way round.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from helpers.simulate.lattices import HEXAGONAL, crystal, nearest_distance, render_columns
+
+WITHIN = 0.3  # of the spacing
+STRONTIUM, IRON = (0.0, 0.183, 0.317), 0.0972  # heights along c, and the same from c/2 on
+LAYERS = [*((z, 1.0) for z in STRONTIUM), (IRON, 0.55), (0.5 - IRON, 0.55)]
+LATTICES = {  # cell vectors, one a row; then x, y in fractions of them and the height of each site
+    "Sr3Fe2O7 [110]": (
+        np.diag([0.385 / np.sqrt(2), 2.015]),
+        [(0, (z + half) % 1, height) for z, height in LAYERS for half in (0, 0.5)],
+    ),
+    "GaAs [110]": (
+        np.diag([1, np.sqrt(2)]),
+        [(0, 0, 1), (0, 0.25, 0.88), (0.5, 0.5, 1), (0.5, 0.75, 0.88)],
+    ),
+    "kagome": (2 * HEXAGONAL, [(0, 0, 1), (0.5, 0, 1), (0, 0.5, 1)]),
+    "hcp [0001]": (HEXAGONAL, [(0, 0, 1), (1 / 3, 1 / 3, 1)]),
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """An image (H, W) in counts with the true positions (N, 2) of its columns."""
+
+    image: np.ndarray
+    truth: np.ndarray
+    spacing_px: float
+
+
+def unseen_image(
+    name: str, *, spacing_px: float, counts: float, background: float, width: float = 0.22, seed=0
+) -> Case:
+    """A perfect crystal in shot noise, at least 14 spacings and 128 px wide, at a random angle.
+
+    `counts` is the mean at the tallest peak above the background, `background` a multiple of it,
+    `width` the sigma of a column over the distance of the nearest columns, `spacing_px`.
+    """
+    rng = np.random.default_rng(seed)
+    vectors, sites = LATTICES[name][0], np.array(LATTICES[name][1], dtype=float)
+    vectors = vectors * spacing_px / nearest_distance(vectors, sites[:, :2])
+    side = int(max(128, 14 * spacing_px))
+    columns = crystal(vectors, sites, rng.uniform(-np.pi, np.pi), (side, side))
+    truth = columns[:, :2] + rng.uniform(0, 1, 2)
+    clean = render_columns((side, side), truth, columns[:, 2], width * spacing_px) + background
+    return Case(rng.poisson(counts * clean).astype(np.float32), truth, spacing_px)
+
+
+def score(found, case: Case) -> dict[str, float]:
+    """F1, precision, recall, and the rms error of the found ones along one axis, in pixels."""
+    limit = WITHIN * case.spacing_px
+    inner = np.array(case.image.shape) - 1 - limit
+
+    def nearest(some, others):
+        some = some[((some >= limit) & (some <= inner)).all(axis=1)]
+        if len(some) == 0 or len(others) == 0:
+            return np.full(max(len(some), 1), np.inf)
+        return cKDTree(others).query(some)[0]
+
+    found = np.reshape(found, (-1, 2))
+    off, missed = nearest(found, case.truth), nearest(case.truth, found)
+    precision, recall = (off < limit).mean(), (missed < limit).mean()
+    f1 = 2 * precision * recall / max(precision + recall, 1e-9)
+    right = off[off < limit]
+    rms = float(np.sqrt(np.mean(right**2) / 2)) if len(right) else np.nan
+    return {"f1": float(f1), "precision": float(precision), "recall": float(recall), "rms_px": rms}
