@@ -13,7 +13,7 @@ ifneq ($(wildcard ../shared/data/.),)
 export RVAE_STEM_DATA ?= $(abspath ../shared/data)
 endif
 
-.PHONY: book test lab costs bench bench-peers bounds clean
+.PHONY: book test lab costs bench bench-peers bench-columns bounds clean
 
 book: .venv/.installed
 	$(BIN)/python book/build.py
@@ -35,6 +35,10 @@ bench: .venv/.installed
 
 bench-peers: .venv/.installed .venv-peers/.installed
 	$(BIN)/python tests/benchmarks/rvae.py
+
+# Ways to find and locate columns side by side, into book/benchmark_columns.md.
+bench-columns: .venv-peers/.installed
+	.venv-peers/bin/python tests/benchmarks/columns.py --keep
 
 bounds: .venv/.installed
 	$(BIN)/python -W ignore tests/benchmarks/bounds.py --beta --keep

@@ -1,6 +1,6 @@
 """Train the segmenter on images drawn on the fly, and say how well it does on others.
 
-    python data/train_segmenter.py [--steps 12000] [--seed 0] [--threads 1]
+    python data/train_segmenter.py [--steps 10000] [--seed 0] [--threads 1]
     python data/train_segmenter.py --species [--steps 2500]
 
 The first finds columns of any kind (segmenter.safetensors). The second goes on from it and learns
@@ -37,7 +37,7 @@ NAMES = {False: "segmenter.safetensors", True: "species.safetensors"}
 
 
 class Batches(IterableDataset):
-    """Endless fresh batches: images (BATCH, 1, h, w) and targets (BATCH, outputs, h, w)."""
+    """Endless fresh batches: images (BATCH, 2, h, w) and targets (BATCH, outputs, h, w)."""
 
     def __init__(self, seed: int, species: bool):
         self.seed, self.species = seed, species
@@ -47,10 +47,10 @@ class Batches(IterableDataset):
         while True:
             drawn = [training_image(rng, species=self.species) for _ in range(BATCH)]
             # In a larger image the contrast of a part is not as even as in a crop.
-            spread = np.exp(0.25 * rng.normal(size=(BATCH, 1, 1)))
+            spread = np.exp(0.25 * rng.normal(size=(BATCH, 1, 1, 1)))
             image = (np.stack([one[0] for one in drawn]) * spread).astype(np.float32)
             targets = [target_of(*one[1:], self.species) for one in drawn]
-            yield torch.from_numpy(image)[:, None], torch.from_numpy(np.stack(targets))
+            yield torch.from_numpy(image), torch.from_numpy(np.stack(targets))
 
 
 def target_of(target, columns, species: bool) -> np.ndarray:
@@ -102,7 +102,7 @@ def held_out_scores(network: UNet, images_per_dose: int = 60) -> dict[str, float
             rng = np.random.default_rng(HELD_OUT_SEED + index)
             species = network.out.out_channels == 2
             image, _, truth = training_image(rng, peak_counts=dose, species=species)
-            maps = torch.sigmoid(network(torch.from_numpy(image)[None, None]))[0].numpy()
+            maps = torch.sigmoid(network(torch.from_numpy(image)[None]))[0].numpy()
             counts += right_species(maps, truth) if species else hits(maps[0], truth[:, :2])
         right, one, other = counts
         scores[str(dose)] = round(2 * float(right) / max(float(one + other), 1), 4)
@@ -144,7 +144,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     started = time.perf_counter()
     start = options.folder / NAMES[False] if options.species else None
-    steps = options.steps or (2500 if options.species else 12000)
+    steps = options.steps or (2500 if options.species else 10000)
     network = train(steps, options.seed, species=options.species, start=start)
     minutes = (time.perf_counter() - started) / 60
     scores = held_out_scores(network)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage, signal
 
-from helpers.segmentation import TRAINED_SPACING_PX, normalise, resample
+from helpers.segmentation import TRAINED_SPACING_PX, network_input, resample
 from helpers.simulate.lattices import (
     KINDS,
     column_target,
@@ -58,8 +58,28 @@ class Drawing:
         return np.array([np.sin(angle), np.cos(angle)])
 
 
-def training_image(rng: np.random.Generator, *, peak_counts=None, species: bool = False):
-    """One crop at the network's scale.
+def training_image(rng: np.random.Generator, **options):
+    """One crop at the network's scale; parameters are those of `draw_image`.
+
+    Returns
+    -------
+    image : (2, CROP_PX, CROP_PX) float32
+        What the network sees: the normalised image, and what is periodic in it.
+    target : (CROP_PX, CROP_PX) float32
+        Share of each pixel that lies within RADIUS_PX of a column.
+    columns : (N, 4)
+        Row, column, amplitude and whether light, of the columns in and just around the crop.
+    """
+    image, columns, _ = draw_image(rng, **options)
+    zoom = CROP_PX / len(image)
+    columns[:, :2] = (columns[:, :2] + 0.5) * zoom - 0.5
+    near = (np.abs(columns[:, :2] - CROP_PX / 2) < CROP_PX / 2 + 4).all(axis=1)
+    target = column_target((CROP_PX, CROP_PX), columns[near, :2], RADIUS_PX)
+    return network_input(resample(image, (CROP_PX, CROP_PX))), target, columns[near]
+
+
+def draw_image(rng: np.random.Generator, *, peak_counts=None, species: bool = False):
+    """One image as a microscope would give it.
 
     The spacing that a user's image is rescaled by is measured, and the measurement may pick the
     distance of another pair of columns: so the network meets spacings from 0.6 to 1.8 of the
@@ -76,26 +96,22 @@ def training_image(rng: np.random.Generator, *, peak_counts=None, species: bool 
 
     Returns
     -------
-    image : (CROP_PX, CROP_PX) float32, normalised
-    target : (CROP_PX, CROP_PX) float32
-        Share of each pixel that lies within RADIUS_PX of a column.
+    image : (H, W) float32
     columns : (N, 4)
-        Row, column, amplitude and whether light, of the columns in and just around the crop.
+        Row, column, amplitude and whether light, of the columns in the image and around it.
+    spacing_px : float
+        Distance between nearest columns of the lattice.
     """
     finer = FINEST ** rng.uniform(-1, 1) if rng.random() < 0.8 else COARSEST
     side = round(CROP_PX * max(finer, COARSEST))
-    zoom = CROP_PX / side
+    nominal_px = TRAINED_SPACING_PX * side / CROP_PX
     ratio = np.clip(np.exp(0.22 * rng.normal()), 0.6, 1.8)
-    drawing = _lattice(rng, (side, side), ratio * TRAINED_SPACING_PX / zoom, species)
+    drawing = _lattice(rng, (side, side), ratio * nominal_px, species)
     for change in (_grains, _displacements, _heights, _vacancies, _outline):
         change(drawing)
     clean = _ground(drawing, _lens(drawing, _peaks(drawing)))
     image = _record(drawing, _scan(drawing, clean), peak_counts)
-    columns = drawing.columns.copy()
-    columns[:, :2] = (columns[:, :2] + 0.5) * zoom - 0.5
-    near = (np.abs(columns[:, :2] - CROP_PX / 2) < CROP_PX / 2 + 4).all(axis=1)
-    target = column_target((CROP_PX, CROP_PX), columns[near, :2], RADIUS_PX)
-    return normalise(resample(image, (CROP_PX, CROP_PX))), target, columns[near]
+    return image, drawing.columns.copy(), drawing.spacing_px
 
 
 def _lattice(rng, shape, spacing_px, species) -> Drawing:

@@ -111,7 +111,8 @@ def locate_columns(image, probability: np.ndarray | None = None) -> Columns:
     Returns
     -------
     Columns
-        Empty, with a warning, where no pixel is likely to belong to a column.
+        Empty, with a warning, where no pixel is likely to belong to a column; and, unless a
+        probability was handed in, where most likely places show no bright spot.
 
     Raises
     ------
@@ -119,7 +120,8 @@ def locate_columns(image, probability: np.ndarray | None = None) -> Columns:
         If the image is not usable (see `as_image`), or the probability does not fit it.
     """
     values = as_image(image)
-    if probability is None:
+    own_map = probability is None
+    if own_map:
         from .segmentation import segment  # brings torch
 
         probability = segment(image)
@@ -138,11 +140,13 @@ def locate_columns(image, probability: np.ndarray | None = None) -> Columns:
     columns = columns[border_distance(columns.positions, values.shape) > margin]
     failed = np.isnan(columns.amplitude).sum()
     if failed > len(columns) / 2 or len(columns) == 0:
+        advice = "no column is reported" if own_map else "trust none before looking"
         warnings.warn(
             f"{failed} of {len(columns)} likely places inside the image show no bright spot that a "
-            "Gaussian fits: trust none before looking; was the probability made from this image?",
+            f"Gaussian fits: {advice}; was the probability made from this image?",
             stacklevel=2,
         )
+        columns = columns[:0] if own_map else columns
     return _without_doubles(columns, spacing)
 
 

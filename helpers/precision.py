@@ -1,4 +1,4 @@
-"""The same columns in every frame of a stack: their scatter is the precision of the measurement.
+"""How well positions are known: the limit that counting sets, and the scatter between frames.
 
 A standard error of a fit knows the counting noise alone. Frames differ by all that changes from one
 to the next, line jitter included, so their scatter is what an experiment can vouch for.
@@ -81,3 +81,38 @@ def locate_in_frames(stack, columns: Columns, shifts, *, progress: bool = True) 
     # All columns together tell the shift of a frame better than its correlation did.
     places -= np.nanmedian(places - start, axis=1, keepdims=True)
     return FramePositions(places, np.array(errors))
+
+
+def cramer_rao_px(amplitude: float, sigma_px: float, background: float) -> float:
+    """Smallest possible standard deviation of a column's position along one axis, in pixels.
+
+    No unbiased method can do better on Poisson counts. The column stands alone; row, column,
+    amplitude, sigma and background are free. Averaged over the place within a pixel.
+
+    Parameters
+    ----------
+    amplitude, background : float
+        In counts.
+    sigma_px : float
+
+    Raises
+    ------
+    ValueError
+        If one of them is not positive.
+    """
+    if not min(amplitude, sigma_px, background) > 0:
+        raise ValueError(
+            f"amplitude={amplitude}, sigma_px={sigma_px} and background={background} must be "
+            "greater than 0, in counts and pixels"
+        )
+    reach = np.arange(-np.ceil(6 * sigma_px), np.ceil(6 * sigma_px) + 1)
+    variances = []
+    for shift in (-0.375, -0.125, 0.125, 0.375):
+        y, x = np.meshgrid(reach - shift, reach - shift, indexing="ij")
+        shape = np.exp(-(y**2 + x**2) / (2 * sigma_px**2))
+        slope = amplitude * shape / sigma_px**2
+        slopes = [slope * y, slope * x, shape, slope * (y**2 + x**2) / sigma_px, np.ones_like(y)]
+        slopes = np.stack(slopes).reshape(5, -1)
+        information = slopes / (background + amplitude * shape.ravel()) @ slopes.T
+        variances.append(np.linalg.inv(information)[0, 0])
+    return float(np.sqrt(np.mean(variances)))

@@ -5,8 +5,9 @@ Headers are wrong too often to be trusted, and everything that follows is set by
 
 import numpy as np
 from scipy import fft, ndimage
+from scipy.spatial import cKDTree
 
-from .images import as_image
+from .images import as_image, neighbour_distance
 from .peaks import parabola_vertex
 
 BRAGG_TO_BACKGROUND = 14.0  # speckle reaches this ratio less than once in a hundred images
@@ -17,6 +18,8 @@ CLOSEST_PX = 3.5  # nearer columns cannot be told apart
 SHARPENING = 0.8  # share of the columns' width that is taken off the autocorrelation
 LARGEST_GAIN = 50.0
 NEIGHBOUR_TO_STRONGEST = 0.2  # a weak site beside a strong one still counts
+ORDER_AMONG = 40  # neighbours
+ORDER_AT = 60  # columns looked at
 
 
 def measure_spacing(image) -> float | None:
@@ -111,3 +114,25 @@ def _first_neighbour(power: np.ndarray) -> float | None:
         return None
     strong = others & (height > NEIGHBOUR_TO_STRONGEST * height[others].max())
     return float(distance[strong].min())
+
+
+def local_order(positions: np.ndarray) -> float:
+    """How well (N, 2) places lie on a lattice, each with its 40 nearest, whatever others do.
+
+    The share of the strongest plane wave in the structure factor, of periods near the distance of
+    neighbours; the median over some of the places. It is 1 for a lattice of one column a cell, half
+    or more for all others, and 0.15 for places dealt at random. Grains do no harm.
+    """
+    count = min(ORDER_AMONG, len(positions))
+    if count < 3:
+        return 0.0
+    some = np.random.default_rng(0).permutation(len(positions))[:ORDER_AT]
+    nearest = cKDTree(positions).query(positions[some], k=count)[1]  # (some, count)
+    apart = positions[nearest] - positions[some, None]
+    apart = apart / np.median(neighbour_distance(positions))
+    grid = np.linspace(-1.2, 1.2, 33)
+    waves = np.stack(np.meshgrid(grid[grid >= 0], grid), axis=-1).reshape(-1, 2)
+    length = np.hypot(*waves.T)
+    waves = waves[(length > 0.35) & (length < 1.2)]  # longer ones see the outline of the group
+    factor = np.abs(np.exp(2j * np.pi * apart @ waves.T).mean(axis=1)) ** 2
+    return float(np.median(factor.max(axis=1)))

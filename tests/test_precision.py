@@ -2,18 +2,21 @@
 
 import numpy as np
 import pytest
-from benchmarks.columns import (
+from benchmarks.gaussians import (
+    AMPLITUDE,
     BACKGROUND,
+    SIGMA_PX,
     column_probability,
-    cramer_rao_px,
     render_columns,
     square_lattice,
 )
 
 from helpers import locate_columns, locate_in_frames
 from helpers.columns import refine_columns
+from helpers.precision import cramer_rao_px
 
 FRAMES = 8
+BOUND_PX = cramer_rao_px(AMPLITUDE, SIGMA_PX, BACKGROUND)
 
 
 def record(truth, shifts, *, jitter_px=0.0, shape=None):
@@ -44,7 +47,7 @@ def test_scatter_is_the_cramer_rao_bound_without_jitter(case):
     assert found.positions.shape == (FRAMES, len(columns), 2)
     assert found.position_sd_px.shape == (FRAMES, len(columns))
     rms = np.sqrt(np.nanmean(found.scatter_px**2))
-    assert rms == pytest.approx(cramer_rao_px(), rel=0.1)
+    assert rms == pytest.approx(BOUND_PX, rel=0.1)
     assert rms == pytest.approx(np.nanmedian(found.position_sd_px), rel=0.1)
     assert found.precision_pm(0.02) == pytest.approx(20 * rms, rel=0.1)
 
@@ -54,8 +57,8 @@ def test_jitter_shows_in_the_scatter_along_the_line_only(case):
     frames = record(truth, shifts, jitter_px=0.3)
     found = locate_in_frames(frames, columns, shifts, progress=False)
     across, along = np.sqrt(np.nanmean(found.scatter_px**2, axis=0))
-    assert across == pytest.approx(cramer_rao_px(), rel=0.1)
-    assert along == pytest.approx(np.hypot(cramer_rao_px(), 0.3), rel=0.1)
+    assert across == pytest.approx(BOUND_PX, rel=0.1)
+    assert along == pytest.approx(np.hypot(BOUND_PX, 0.3), rel=0.1)
 
 
 def test_an_error_in_the_shifts_is_taken_off(case):

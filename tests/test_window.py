@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from benchmarks.columns import render_columns
+from benchmarks.gaussians import render_columns
 from scipy import ndimage
 
 from helpers import cut_subimages, window_report

@@ -1,4 +1,4 @@
-"""Write what `rvae.py` and `bounds.py` measured into the tables of `book/benchmark.md`."""
+"""Write what the benchmarks measured into the tables of the pages in `book/`."""
 
 import re
 import statistics
@@ -35,15 +35,16 @@ def write_bounds(results: dict, bounds: dict) -> None:
     fill_blocks(bounds=promises(results, bounds), beta=weights(results["beta"]))
 
 
-def fill_blocks(**blocks: str) -> None:
+def fill_blocks(*, page: Path | None = None, **blocks: str) -> None:
     """Replace each block of the page, between its two markers."""
-    text = PAGE.read_text(encoding="utf-8")
+    page = page or PAGE
+    text = page.read_text(encoding="utf-8")
     for name, block in blocks.items():
         between = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
         if not between.search(text):
-            raise ValueError(f"{PAGE.name} has no block <!-- {name} --> … <!-- /{name} -->")
+            raise ValueError(f"{page.name} has no block <!-- {name} --> … <!-- /{name} -->")
         text = between.sub(lambda m, block=block: f"{m[1]}\n{block}\n\n{m[2]}", text)
-    PAGE.write_text(text, encoding="utf-8")
+    page.write_text(text, encoding="utf-8")
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
@@ -163,3 +164,80 @@ def weights(sweep: list[dict]) -> str:
         said = {r["beta"]: f"{r['error_deg']:.2f}°, {100 * r['site']:.1f} %" for r in cells}
         rows.append([dose, str(window), *(said[beta] for beta in betas)])
     return table(head, rows)
+
+
+METHODS = {"ours": "this book", "atomap": "Atomap", "laplacian": "Laplacian of Gaussian"}
+
+
+def write_columns(results: dict) -> None:
+    """Put what `columns.py` measured into its page."""
+    fill_blocks(
+        page=PAGE.with_name("benchmark_columns.md"),
+        about=about_columns(results["about"]),
+        compare=compared(results["compare"]),
+        sweep=swept(results["sweep"]),
+        bound=over_bound(results["bound"]),
+        speed=speeds(results["fit"], results["segment"]),
+    )
+
+
+def about_columns(about: dict) -> str:
+    versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
+    seeds = ", ".join(map(str, about["seeds"]))
+    return f"Run of {about['date']}, {about['machine']}; {versions}; seeds {seeds}."
+
+
+def compared(rows: list[dict]) -> str:
+    head = ["lattice", "counts at a peak", "method", "F1", "rms error (px)", "ms a column"]
+    body = []
+    for row in rows:
+        told = [row["lattice"], str(row["counts"]), METHODS[row["method"]]]
+        if "failed" in row:
+            body.append([*told, "failed", "–", "–"])
+            continue
+        numbers = number(row["f1"], ".3f"), number(row["rms_px"], ".2f")
+        body.append([*told, *numbers, number(row["ms_a_column"], ".3g")])
+    return table(head, body)
+
+
+def swept(rows: list[dict]) -> str:
+    """Mean and least F1 of each lattice and dose, over spacings, backgrounds and seeds."""
+    doses = sorted({row["counts"] for row in rows})
+    head = ["lattice", *(f"{dose} counts: mean (least)" for dose in doses)]
+    body = []
+    for name in dict.fromkeys(row["lattice"] for row in rows):
+        cells = []
+        for dose in doses:
+            these = [r["f1"] for r in rows if (r["lattice"], r["counts"]) == (name, dose)]
+            values = [value for one in these for value in one]
+            cells.append(f"{statistics.mean(values):.4f} ({min(values):.3f})")
+        body.append([name, *cells])
+    return table(head, body)
+
+
+def over_bound(rows: list[dict]) -> str:
+    """Rms error over the Cramér-Rao bound, by dose and background, worst of the widths."""
+    levels = sorted({row["background"] for row in rows})
+    head = ["counts at a peak", *(f"background {level:g} of it" for level in levels)]
+    body = []
+    for dose in sorted({row["counts"] for row in rows}):
+        cells = [
+            max(r["over_bound"] for r in rows if (r["counts"], r["background"]) == (dose, level))
+            for level in levels
+        ]
+        body.append([str(dose), *(f"{cell:.2f}" for cell in cells)])
+    return table(head, body)
+
+
+def speeds(fit: dict, segmented: dict) -> str:
+    rows = [
+        ["fit of 10,000 columns, this book", f"{fit['ours_10000_s']:.2f} s"],
+        ["fit of 400 columns, Atomap", f"{fit['atomap_400_s']:.1f} s"],
+        ["times faster, a column", f"{fit['times_faster_a_column']:.0f}"],
+        ["rms error on the 400 columns, this book", f"{fit['ours_400_rms_px']:.3f} px"],
+        ["rms error on the 400 columns, Atomap", f"{fit['atomap_400_rms_px']:.3f} px"],
+        ["the bound, neighbours included", f"{fit['bound_with_neighbours_px']:.3f} px"],
+        ["segment 1024 × 1024, one thread", f"{segmented['threads_1_s']:.1f} s"],
+        ["segment 1024 × 1024, two threads", f"{segmented['threads_2_s']:.1f} s"],
+    ]
+    return table(["what", "measured"], rows)
