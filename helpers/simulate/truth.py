@@ -47,12 +47,6 @@ class Truth:
     def __len__(self) -> int:
         return self.positions.shape[1]
 
-    @classmethod
-    def join(cls, parts: list[Truth]) -> Truth:
-        """One truth of several, the columns of each after those of the one before."""
-        pieces = {name: [getattr(part, name) for part in parts] for name in parts[0].__dict__}
-        return cls(**{k: np.concatenate(v, axis=int(k == "positions")) for k, v in pieces.items()})
-
     def take(self, rows: np.ndarray) -> Truth:
         """The truth of some of the columns (indices or a mask), in that order."""
         rest = {k: v[rows] for k, v in self.__dict__.items() if k != "positions"}
