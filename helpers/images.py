@@ -29,9 +29,7 @@ def as_image(image) -> np.ndarray:
         raise ValueError(f"the image holds {values.dtype} values, but real numbers are needed")
     values = _fill_missing(values.astype(np.float32))
     if values.min() == values.max():
-        raise ValueError(
-            f"the image is constant ({values.flat[0]:g}): was the right signal of the file loaded?"
-        )
+        raise ValueError(f"the image is constant ({values.flat[0]:g}): is it the right signal?")
     return values
 
 
@@ -102,8 +100,8 @@ def as_stack(stack, window_px: int | None = None):
     side = window_px or (shape[-1] if shape else 0)
     if len(shape) != 3 or shape[0] == 0 or shape[1:] != (side, side):
         raise ValueError(
-            f"the sub-images have shape {shape}, but (M, {side}, {side}) is needed: "
-            f"cut them with cut_subimages(image, positions, {side})"
+            f"the sub-images have shape {shape}, but (M, {side}, {side}) is needed: cut them with "
+            f"cut_subimages(image, positions, {side}), or pass one motif as motif[None]"
         )
     return stack
 

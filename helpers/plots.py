@@ -12,7 +12,7 @@ from matplotlib.patches import Circle, Rectangle
 from . import drawing as draw
 from .drawing import ACCENT, GREY, PALETTE, angle_colours, positive, use_style
 from .harmonics import disk_mask
-from .images import one_each
+from .images import as_stack, one_each
 
 __all__ = ["ACCENT", "GREY", "angle_colours", "use_style"]
 
@@ -144,11 +144,7 @@ def plot_montage(stack, *, columns=8, pixel_size_nm=None, labels=None, disk=True
     disk : bool
         Leave the corners blank, which take no part in training.
     """
-    tiles = np.array(stack, dtype=float)
-    if tiles.ndim != 3 or tiles.size == 0 or tiles.shape[1] != tiles.shape[2]:
-        raise ValueError(
-            f"the stack has shape {tiles.shape}, not (M, w, w): pass one motif as motif[None]"
-        )
+    tiles = np.array(as_stack(stack), dtype=float)
     labels = [""] * len(tiles) if labels is None else list(labels)
     if len(labels) != len(tiles):
         raise ValueError(f"{len(labels)} labels for {len(tiles)} sub-images: give one for each")
