@@ -46,7 +46,7 @@ def angle_colormap():
 
 def angle_colours(angle, *, order: int = 1) -> np.ndarray:
     """RGBA colours (..., 4) of angles known up to 2 pi / `order`; missing angles are grey."""
-    turns = np.asarray(angle, dtype=float) * positive(order, "order") / (2 * np.pi)
+    turns = np.asarray(angle, dtype=float) * images.as_positive("order", order) / (2 * np.pi)
     return np.array(angle_colormap()(np.ma.masked_invalid(turns % 1.0)))
 
 
@@ -66,7 +66,7 @@ def scale_bar(ax, pixel_size_nm, image=None, *, longest_px=None, below=False):
         Under the axes instead of on the image.
     """
     size = images.pixel_size_nm(image) if pixel_size_nm is None else pixel_size_nm
-    unit, size = ("px", 1.0) if size is None else ("nm", positive(size, "pixel_size_nm"))
+    unit, size = ("px", 1.0) if size is None else ("nm", images.as_positive("pixel_size_nm", size))
     longest = (longest_px or np.ptp(ax.get_xlim()) / 4) * size
     decade = 10.0 ** np.floor(np.log10(longest))
     length = decade * max(step for step in (1, 2, 5) if step * decade <= longest * (1 + 1e-9))
@@ -154,9 +154,3 @@ def median_spacing(points):
     """Median distance from a point to its nearest neighbour; 10 px where there is none."""
     spacing = np.median(images.neighbour_distance(points[np.isfinite(points).all(axis=1)]))
     return spacing if 0 < spacing < np.inf else 10.0
-
-
-def positive(value, name):
-    if not (np.isfinite(value) and value > 0):
-        raise ValueError(f"{name}={value} must be greater than 0")
-    return value

@@ -94,6 +94,13 @@ def as_whole(name: str, value, least: int) -> int:
     return int(value)
 
 
+def as_positive(name: str, value) -> float:
+    """Return `value` as a float; a ValueError unless it is a finite number greater than 0."""
+    if not (isinstance(value, Real) and value is not True and 0 < value < np.inf):
+        raise ValueError(f"{name}={value!r}, but a number greater than 0 is needed")
+    return float(value)
+
+
 def as_stack(stack, window_px: int | None = None):
     """Return `stack` as it is; a ValueError unless it is (M, w, w), of `window_px` if given."""
     shape = np.shape(stack)

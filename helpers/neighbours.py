@@ -90,8 +90,8 @@ def strongest_wave(positions, values: np.ndarray, *, shortest_px: float) -> tupl
 
 def _wave_vectors(highest: float, step: float) -> np.ndarray:
     """All vectors of half a disk on a square raster: the other half are the same waves."""
-    along = np.arange(-np.floor(highest / step), np.floor(highest / step) + 1) * step
-    waves = np.stack(np.meshgrid(along[along <= 0], along, indexing="ij"), axis=-1).reshape(-1, 2)
+    count = int(highest / step)
+    waves = step * np.mgrid[-count:1, -count : count + 1].reshape(2, -1).T
     length = np.hypot(*waves.T)
     return waves[(length > 0) & (length <= highest * (1 + 1e-9))]
 

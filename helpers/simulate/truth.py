@@ -61,8 +61,7 @@ def match_columns(found, truth, *, within_px: float) -> tuple[np.ndarray, np.nda
     (P,) indices into `found` and (P,) indices into `truth`, ascending in the former.
     """
     distance, nearest = cKDTree(truth).query(found, distance_upper_bound=within_px)
-    order = np.argsort(distance)
-    order = order[np.isfinite(distance[order])]
+    order = np.argsort(distance)[: np.isfinite(distance).sum()]  # nearest first, unmatched last
     _, first = np.unique(nearest[order], return_index=True)
     pairs = np.sort(order[first])
     return pairs, nearest[pairs]
