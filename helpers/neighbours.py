@@ -122,7 +122,7 @@ def handedness(positions, displacement: np.ndarray, *, count: int = 4) -> np.nda
             f"{len(positions)} positions and displacements of shape {displacement.shape}: one "
             f"[row, column] each, and more than count={count} of them, are needed"
         )
-    distance, nearest = (part[:, 1:] for part in cKDTree(positions).query(positions, k=count + 1))
+    distance, nearest = cKDTree(positions).query(positions, k=range(2, count + 2))  # itself apart
     ahead = displacement / np.hypot(*displacement.T)[:, None]
     alike = np.sum(ahead[nearest] * ahead[:, None], axis=-1, keepdims=True)  # (N, count, 1)
     fellows = np.sum(alike * (positions[nearest] - positions[:, None]), axis=1)

@@ -45,10 +45,8 @@ class CellLibrary:
         step_nm = self.thickness_nm[1] - self.thickness_nm[0]
         depth = np.clip(thickness_nm / step_nm, 0, planes)
         places = [depth, np.mod(y_nm / a_nm, 1) * n_y, np.mod(z_nm / c_nm, 1) * n_z]
-        from_zero = np.pad(self.fraction, [(1, 0), (0, 0), (0, 0)])  # no scattering without depth
-        return ndimage.map_coordinates(
-            from_zero, places, order=1, output=np.float32, mode="grid-wrap"
-        )
+        padded = np.pad(self.fraction, [(1, 0), (0, 0), (0, 0)])  # one more plane, of depth zero
+        return ndimage.map_coordinates(padded, places, np.float32, order=1, mode="grid-wrap")
 
 
 def load_cells(name: str = "Sr3Fe2O7_100", *, source_fwhm_nm: float = 0.08) -> CellLibrary:

@@ -7,8 +7,6 @@ Places are complex pixels, x to the right and i y upwards: in this form a turn i
 Row and column make the place ``column - 1j * row``.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -29,7 +27,7 @@ class SlowField:
     amplitude_px: np.ndarray  # (n, 2)
 
     @classmethod
-    def random(cls, shape: tuple[int, int], strain: float, rng: np.random.Generator) -> SlowField:
+    def random(cls, shape: tuple[int, int], strain: float, rng: np.random.Generator) -> "SlowField":
         """Waves whose gradient has the given rms (0.003: strains of 0.3 %)."""
         wave = rng.uniform(-1, 1, (3, 2)) * 2 * np.pi * 1.5 / np.array(shape)
         slope = strain * rng.normal(size=(3, 2)) / np.sqrt(3)

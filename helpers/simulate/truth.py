@@ -1,7 +1,5 @@
 """The truth of a simulated image: what is known of each column, and how a result is scored."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,7 +45,7 @@ class Truth:
     def __len__(self) -> int:
         return self.positions.shape[1]
 
-    def take(self, rows: np.ndarray) -> Truth:
+    def take(self, rows: np.ndarray) -> "Truth":
         """The truth of some of the columns (indices or a mask), in that order."""
         rest = {k: v[rows] for k, v in self.__dict__.items() if k != "positions"}
         return Truth(positions=self.positions[:, rows], **rest)
