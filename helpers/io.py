@@ -115,13 +115,10 @@ def _refuse_pickled_arrays(path: Path) -> None:
     import zarr
 
     store = zarr.ZipStore(str(path), mode="r") if path.is_file() else zarr.DirectoryStore(str(path))
-
-    def check(item) -> None:
-        codecs = [*(item.filters or []), item.compressor] if isinstance(item, zarr.Array) else []
+    for _, array in zarr.open_group(store, mode="r").arrays(recurse=True):
+        codecs = [*(array.filters or []), array.compressor]
         if any("pickle" in codec.codec_id for codec in codecs if codec is not None):
-            raise ValueError(f"the array {item.path} is pickled, and could run code if it was read")
-
-    zarr.open_group(store, mode="r").visitvalues(check)
+            raise ValueError(f"the array {array.path} is pickled, and could run code if read")
     store.close()
 
 

@@ -100,12 +100,11 @@ def save_results(
     return path
 
 
-def _write_maps(folder: Path, positions, encoding, shape, pixel_size_nm, order: int) -> None:
-    place = {"shape": shape, "pixel_size_nm": pixel_size_nm}
-    angle_map(positions, encoding.angle, order=order, **place).save(folder / "angle.hspy")
+def _write_maps(folder: Path, places, encoding, shape, pixel_size_nm, order: int) -> None:
+    field = {"shape": shape, "pixel_size_nm": pixel_size_nm}
+    angle_map(places, encoding.angle, order=order, **field).save(folder / "angle.hspy")
     for n, latent in enumerate(encoding.latent.T, start=1):
-        signal = latent_map(positions, latent, title=f"latent {n}", **place)
-        signal.save(folder / f"latent_{n}.hspy")
+        latent_map(places, latent, title=f"latent {n}", **field).save(folder / f"latent_{n}.hspy")
 
 
 def _write_table(path: Path, columns, encoding, kept: np.ndarray, pixel_size_nm) -> None:
