@@ -2,7 +2,6 @@
 
 import difflib
 import os
-from functools import cache
 from pathlib import Path
 
 import pooch
@@ -42,8 +41,7 @@ def fetch(name: str) -> Path:
     for folder in (_shipped(), _own_folder()):
         if (folder / name).is_file():
             return _verified(folder / name, expected)
-    cache = os.environ.get("RVAE_STEM_CACHE") or pooch.os_cache("rvae-stem-book")
-    cached = Path(cache).expanduser() / name
+    cached = files.abspath / name
     # A damaged copy in the cache is no error: it is simply downloaded again.
     if cached.is_file() and pooch.hashes.hash_matches(str(cached), expected):
         return cached
@@ -61,10 +59,9 @@ def _shipped() -> Path:
     return installed if (installed / "registry.txt").is_file() else _CHECKOUT / "data"
 
 
-@cache
 def _registry() -> pooch.Pooch:
-    """The registry: name, checksum and, for files that are not shipped, address of each file."""
-    files = pooch.create(path=_shipped(), base_url="")
+    """The cache, with name, checksum and, for files that are not shipped, address of each file."""
+    files = pooch.create(pooch.os_cache("rvae-stem-book"), base_url="", env="RVAE_STEM_CACHE")
     files.load_registry(_shipped() / "registry.txt")
     return files
 

@@ -46,7 +46,7 @@ def angle_colormap():
 
 def angle_colours(angle, *, order: int = 1) -> np.ndarray:
     """RGBA colours (..., 4) of angles known up to 2 pi / `order`; missing angles are grey."""
-    turns = np.asarray(angle, dtype=float) * positive(order, "order") / (2 * np.pi)
+    turns = np.asarray(angle, dtype=float) * images.as_positive("order", order) / (2 * np.pi)
     return np.array(angle_colormap()(np.ma.masked_invalid(turns % 1.0)))
 
 
@@ -66,19 +66,17 @@ def scale_bar(ax, pixel_size_nm, image=None, *, longest_px=None, below=False):
         Under the axes instead of on the image.
     """
     size = images.pixel_size_nm(image) if pixel_size_nm is None else pixel_size_nm
-    unit, size = ("px", 1.0) if size is None else ("nm", positive(size, "pixel_size_nm"))
+    unit, size = ("px", 1.0) if size is None else ("nm", images.as_positive("pixel_size_nm", size))
     longest = (longest_px or np.ptp(ax.get_xlim()) / 4) * size
     decade = 10.0 ** np.floor(np.log10(longest))
     length = decade * max(step for step in (1, 2, 5) if step * decade <= longest * (1 + 1e-9))
-    place = {"bbox_to_anchor": (0, 0, 1, 0 if below else 1), "bbox_transform": ax.transAxes}
     bar = AnchoredSizeBar(
         ax.transData, length / size, f"{length:g} {unit}", "upper left" if below else "lower left",
-        size_vertical=np.ptp(ax.get_ylim()) / 80, fill_bar=True, color="white", pad=0.35,
-        borderpad=0.3, sep=3, **place,
+        size_vertical=np.ptp(ax.get_ylim()) / 80, fill_bar=True, color="white", pad=0.35, sep=3,
+        borderpad=0.3, bbox_to_anchor=(0, 0, 1, 0 if below else 1), bbox_transform=ax.transAxes,
     )  # fmt: skip
     bar.patch.set(facecolor="black", edgecolor="none", alpha=0.6)
-    bar.set_zorder(6)
-    ax.add_artist(bar)
+    ax.add_artist(bar).set_zorder(6)
     return ax
 
 
@@ -90,7 +88,8 @@ def picture(ax, image, *, alpha=1.0, clip=(1, 99.8)):
     """Draw an image in grey with rows downwards and no ticks; missing pixels stay white."""
     values = images.one_frame(image).astype(float)
     colour_by(ax.imshow(values, alpha=alpha), values, "gray", clip, missing="white")
-    _without_frame(ax)
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
 
 
 def circles(ax, positions, *, size=0.85):
@@ -100,16 +99,11 @@ def circles(ax, positions, *, size=0.85):
     if not (ax.images or ax.collections):  # a blank field that fits the circles
         left, top = np.nanmin(points, axis=0) - spacing
         right, bottom = np.nanmax(points, axis=0) + spacing
-        ax.set(xlim=(left, right), ylim=(bottom, top), aspect="equal")
-        _without_frame(ax)
+        ax.set(xlim=(left, right), ylim=(bottom, top), xticks=[], yticks=[], aspect="equal")
+        ax.spines[:].set_visible(False)
     place = {"units": "xy", "offsets": points, "offset_transform": ax.transData}
     drawn = EllipseCollection(size * spacing, size * spacing, 0, **place)
     return ax.add_collection(drawn, autolim=False)
-
-
-def _without_frame(ax):
-    ax.set(xticks=[], yticks=[])
-    ax.spines[:].set_visible(False)
 
 
 def dots_on(ax, positions, image, pixel_size_nm):
@@ -160,9 +154,3 @@ def median_spacing(points):
     """Median distance from a point to its nearest neighbour; 10 px where there is none."""
     spacing = np.median(images.neighbour_distance(points[np.isfinite(points).all(axis=1)]))
     return spacing if 0 < spacing < np.inf else 10.0
-
-
-def positive(value, name):
-    if not (np.isfinite(value) and value > 0):
-        raise ValueError(f"{name}={value} must be greater than 0")
-    return value

@@ -29,9 +29,7 @@ def as_image(image) -> np.ndarray:
         raise ValueError(f"the image holds {values.dtype} values, but real numbers are needed")
     values = _fill_missing(values.astype(np.float32))
     if values.min() == values.max():
-        raise ValueError(
-            f"the image is constant ({values.flat[0]:g}): was the right signal of the file loaded?"
-        )
+        raise ValueError(f"the image is constant ({values.flat[0]:g}): is it the right signal?")
     return values
 
 
@@ -96,14 +94,21 @@ def as_whole(name: str, value, least: int) -> int:
     return int(value)
 
 
+def as_positive(name: str, value) -> float:
+    """Return `value` as a float; a ValueError unless it is a finite number greater than 0."""
+    if not (isinstance(value, Real) and value is not True and 0 < value < np.inf):
+        raise ValueError(f"{name}={value!r}, but a number greater than 0 is needed")
+    return float(value)
+
+
 def as_stack(stack, window_px: int | None = None):
     """Return `stack` as it is; a ValueError unless it is (M, w, w), of `window_px` if given."""
     shape = np.shape(stack)
     side = window_px or (shape[-1] if shape else 0)
     if len(shape) != 3 or shape[0] == 0 or shape[1:] != (side, side):
         raise ValueError(
-            f"the sub-images have shape {shape}, but (M, {side}, {side}) is needed: "
-            f"cut them with cut_subimages(image, positions, {side})"
+            f"the sub-images have shape {shape}, but (M, {side}, {side}) is needed: cut them with "
+            f"cut_subimages(image, positions, {side}), or pass one motif as motif[None]"
         )
     return stack
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from .images import as_positive
+
 LAZY_ABOVE_BYTES = 2**30
 UNEQUAL_SCALES = 1e-3  # relative difference of row and column scale that is worth a warning
 
@@ -62,16 +64,11 @@ def load_image(
         If the file gives no usable length unit, or its rows and columns are spaced unequally.
     """
     path = Path(path).expanduser()
-    _check_pixel_size(pixel_size_nm)
+    if pixel_size_nm is not None:
+        as_positive("pixel_size_nm", pixel_size_nm)
     chosen = _choose(_read(path), signal, path)
     _check_is_image(chosen, path)
     return _plain_signal(chosen, pixel_size_nm, path)
-
-
-def _check_pixel_size(pixel_size_nm) -> None:
-    number = isinstance(pixel_size_nm, (int, float, np.number)) and pixel_size_nm is not True
-    if pixel_size_nm is not None and not (number and 0 < pixel_size_nm < math.inf):
-        raise ValueError(f"pixel_size_nm={pixel_size_nm!r}, but a positive number of nm is needed")
 
 
 def _read(path: Path) -> list:
@@ -118,13 +115,10 @@ def _refuse_pickled_arrays(path: Path) -> None:
     import zarr
 
     store = zarr.ZipStore(str(path), mode="r") if path.is_file() else zarr.DirectoryStore(str(path))
-
-    def check(item) -> None:
-        codecs = [*(item.filters or []), item.compressor] if isinstance(item, zarr.Array) else []
+    for _, array in zarr.open_group(store, mode="r").arrays(recurse=True):
+        codecs = [*(array.filters or []), array.compressor]
         if any("pickle" in codec.codec_id for codec in codecs if codec is not None):
-            raise ValueError(f"the array {item.path} is pickled, and could run code if it was read")
-
-    zarr.open_group(store, mode="r").visitvalues(check)
+            raise ValueError(f"the array {array.path} is pickled, and could run code if read")
     store.close()
 
 

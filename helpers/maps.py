@@ -11,9 +11,7 @@ from .angles import fold_angles
 from .images import as_positions, neighbour_distance, one_each
 
 
-def angle_map(
-    positions, angle, *, shape: tuple, pixel_size_nm: float | None = None, order: int = 1
-):
+def angle_map(positions, angle, *, shape, pixel_size_nm: float | None = None, order: int = 1):
     """Image of the angle: each pixel carries that of the nearest column, folded by `order`.
 
     Parameters
@@ -35,9 +33,7 @@ def angle_map(
     return latent_map(positions, values, shape=shape, pixel_size_nm=pixel_size_nm, title=title)
 
 
-def latent_map(
-    positions, latent, *, shape: tuple, pixel_size_nm: float | None = None, title: str = "latent"
-):
+def latent_map(positions, latent, *, shape, pixel_size_nm: float | None = None, title="latent"):
     """Image of one latent (M,), or of any number a column: each pixel takes the nearest column's.
 
     Parameters and return value are those of `angle_map`.
@@ -104,12 +100,11 @@ def save_results(
     return path
 
 
-def _write_maps(folder: Path, positions, encoding, shape, pixel_size_nm, order: int) -> None:
-    place = {"shape": shape, "pixel_size_nm": pixel_size_nm}
-    angle_map(positions, encoding.angle, order=order, **place).save(folder / "angle.hspy")
+def _write_maps(folder: Path, places, encoding, shape, pixel_size_nm, order: int) -> None:
+    field = {"shape": shape, "pixel_size_nm": pixel_size_nm}
+    angle_map(places, encoding.angle, order=order, **field).save(folder / "angle.hspy")
     for n, latent in enumerate(encoding.latent.T, start=1):
-        signal = latent_map(positions, latent, title=f"latent {n}", **place)
-        signal.save(folder / f"latent_{n}.hspy")
+        latent_map(places, latent, title=f"latent {n}", **field).save(folder / f"latent_{n}.hspy")
 
 
 def _write_table(path: Path, columns, encoding, kept: np.ndarray, pixel_size_nm) -> None:

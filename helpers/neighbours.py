@@ -90,8 +90,8 @@ def strongest_wave(positions, values: np.ndarray, *, shortest_px: float) -> tupl
 
 def _wave_vectors(highest: float, step: float) -> np.ndarray:
     """All vectors of half a disk on a square raster: the other half are the same waves."""
-    along = np.arange(-np.floor(highest / step), np.floor(highest / step) + 1) * step
-    waves = np.stack(np.meshgrid(along[along <= 0], along, indexing="ij"), axis=-1).reshape(-1, 2)
+    count = int(highest / step)
+    waves = step * np.mgrid[-count:1, -count : count + 1].reshape(2, -1).T
     length = np.hypot(*waves.T)
     return waves[(length > 0) & (length <= highest * (1 + 1e-9))]
 
@@ -122,43 +122,10 @@ def handedness(positions, displacement: np.ndarray, *, count: int = 4) -> np.nda
             f"{len(positions)} positions and displacements of shape {displacement.shape}: one "
             f"[row, column] each, and more than count={count} of them, are needed"
         )
-    distance, nearest = (part[:, 1:] for part in cKDTree(positions).query(positions, k=count + 1))
+    distance, nearest = cKDTree(positions).query(positions, k=range(2, count + 2))  # itself apart
     ahead = displacement / np.hypot(*displacement.T)[:, None]
     alike = np.sum(ahead[nearest] * ahead[:, None], axis=-1, keepdims=True)  # (N, count, 1)
     fellows = np.sum(alike * (positions[nearest] - positions[:, None]), axis=1)
     fellows[distance[:, -1] > OPEN_SIDE * np.median(distance)] = np.nan
     left = ahead[:, 0] * fellows[:, 1] - ahead[:, 1] * fellows[:, 0]  # rows run down
     return left / distance.sum(axis=1)
-
-
-def spatial_order(positions, values: np.ndarray, *, count: int = 6) -> tuple[float, float]:
-    """Whether neighbouring columns have like values: Moran's I, and how sure that is.
-
-    Parameters
-    ----------
-    positions : (N, 2) array or Columns
-    values : (N,) array
-    count : int
-        Nearest neighbours compared.
-
-    Returns
-    -------
-    moran : float
-        1 for values that are the same among neighbours, near 0 for values dealt out at random.
-    deviations : float
-        Distance from the mean of 200 random permutations, in their standard deviations: within
-        3 there is no sign of a pattern.
-    """
-    positions, values = as_positions(positions), np.asarray(values, dtype=float)
-    if values.shape != positions.shape[:1] or len(values) <= count or not np.ptp(values) > 0:
-        raise ValueError(
-            f"{len(positions)} positions and values of shape {values.shape}: one number each, more "
-            f"than count={count} of them and not all equal, are needed"
-        )
-    nearest = cKDTree(positions).query(positions, k=count + 1)[1][:, 1:]
-    values = (values - values.mean()) / values.std()
-    moran = np.mean(values[:, None] * values[nearest])
-    rng = np.random.default_rng(0)
-    shuffled = [rng.permutation(values) for _ in range(200)]
-    chance = [np.mean(v[:, None] * v[nearest]) for v in shuffled]
-    return float(moran), float((moran - np.mean(chance)) / np.std(chance))

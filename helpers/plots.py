@@ -10,9 +10,9 @@ import numpy as np
 from matplotlib.patches import Circle, Rectangle
 
 from . import drawing as draw
-from .drawing import ACCENT, GREY, PALETTE, angle_colours, positive, use_style
+from .drawing import ACCENT, GREY, PALETTE, angle_colours, use_style
 from .harmonics import disk_mask
-from .images import one_each
+from .images import as_positive, as_stack, as_whole, one_each
 
 __all__ = ["ACCENT", "GREY", "angle_colours", "use_style"]
 
@@ -65,7 +65,7 @@ def show_window(image, position, window_px, *, pixel_size_nm=None, reach_px=None
     ax = draw.axes_or_new(ax)
     row, col = position
     draw.picture(ax, image)
-    reach = reach_px or 0.75 * positive(window_px, "window_px")
+    reach = reach_px or 0.75 * as_positive("window_px", window_px)
     ax.set(xlim=(col - reach, col + reach), ylim=(row + reach, row - reach))
     half = window_px / 2
     line = {"fill": False, "edgecolor": ACCENT, "linewidth": 1.8}
@@ -144,11 +144,7 @@ def plot_montage(stack, *, columns=8, pixel_size_nm=None, labels=None, disk=True
     disk : bool
         Leave the corners blank, which take no part in training.
     """
-    tiles = np.array(stack, dtype=float)
-    if tiles.ndim != 3 or tiles.size == 0 or tiles.shape[1] != tiles.shape[2]:
-        raise ValueError(
-            f"the stack has shape {tiles.shape}, not (M, w, w): pass one motif as motif[None]"
-        )
+    tiles = np.array(as_stack(stack), dtype=float)
     labels = [""] * len(tiles) if labels is None else list(labels)
     if len(labels) != len(tiles):
         raise ValueError(f"{len(labels)} labels for {len(tiles)} sub-images: give one for each")
@@ -156,7 +152,7 @@ def plot_montage(stack, *, columns=8, pixel_size_nm=None, labels=None, disk=True
     if disk:
         tiles[:, ~disk_mask(width)] = np.nan
     gap, head = max(1, width // 16), width // 4 if any(labels) else 0
-    places = np.divmod(np.arange(len(tiles)), min(int(positive(columns, "columns")), len(tiles)))
+    places = np.divmod(np.arange(len(tiles)), min(as_whole("columns", columns, 1), len(tiles)))
     corners = np.transpose(places) * [width + head + gap, width + gap]  # (M, 2)
     canvas = np.full(corners.max(axis=0) + width, np.nan)
     ax = draw.axes_or_new(ax)
@@ -180,7 +176,7 @@ def plot_rose(angle, *, order=1, directions=(), bins=72, ax=None):
     ax = draw.axes_or_new(ax, projection="polar")
     if ax.name != "polar":
         raise ValueError(f"ax is {ax.name}, but a rose needs one made with projection='polar'")
-    copies = angle[:, None] + 2 * np.pi / positive(order, "order") * np.arange(order)
+    copies = angle[:, None] + 2 * np.pi / as_whole("order", order, 1) * np.arange(order)
     edges = np.linspace(-np.pi, np.pi, bins + 1)
     radius = np.sqrt(np.histogram(np.angle(np.exp(1j * copies)), edges)[0])
     middle = (edges[:-1] + edges[1:]) / 2

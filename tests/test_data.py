@@ -29,9 +29,7 @@ def places(tmp_path, monkeypatch):
     monkeypatch.setenv("RVAE_STEM_DATA", str(folders["own"]))
     monkeypatch.setenv("RVAE_STEM_CACHE", str(folders["cache"]))
     monkeypatch.setenv("RVAE_STEM_OFFLINE", "1")
-    data._registry.cache_clear()
-    yield folders
-    data._registry.cache_clear()
+    return folders
 
 
 def test_the_places_are_searched_in_order(places):

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from benchmarks.judge import spatial_order
 
-from helpers.neighbours import handedness, off_centre, spatial_order, strongest_wave
+from helpers.neighbours import handedness, off_centre, strongest_wave
 
 SPACING = 20.0
 

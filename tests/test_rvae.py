@@ -6,13 +6,13 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from benchmarks.judge import spatial_order
 from scipy import ndimage
 from test_harmonics import motif
 
 from helpers import RVAE
 from helpers.angles import align_gauge, fold_angles
 from helpers.harmonics import DiskHarmonics
-from helpers.neighbours import spatial_order
 from helpers.posterior import AngleSeries
 from helpers.shifts import ShiftedSeries
 

@@ -41,18 +41,12 @@ class CellLibrary:
 
     def sample(self, y_nm: np.ndarray, z_nm: np.ndarray, thickness_nm: np.ndarray) -> np.ndarray:
         """Fraction of the beam at points of the crystal; thinner than the library fades to zero."""
-        _, n_y, n_z = self.fraction.shape
-        step = self.thickness_nm[1] - self.thickness_nm[0]
-        depth = np.clip(thickness_nm / step, 0, len(self.thickness_nm))
-        places = [
-            np.broadcast_to(depth, np.shape(y_nm)),
-            np.mod(y_nm / self.cell_nm[0], 1) * n_y,
-            np.mod(z_nm / self.cell_nm[1], 1) * n_z,
-        ]
-        # One more plane of zero thickness, and one more row and column to close the period.
-        padded = np.pad(self.fraction, [(1, 0), (0, 0), (0, 0)])
-        padded = np.pad(padded, [(0, 0), (0, 1), (0, 1)], mode="wrap")
-        return ndimage.map_coordinates(padded, places, order=1, output=np.float32)
+        (planes, n_y, n_z), (a_nm, c_nm) = self.fraction.shape, self.cell_nm
+        step_nm = self.thickness_nm[1] - self.thickness_nm[0]
+        depth = np.clip(thickness_nm / step_nm, 0, planes)
+        places = [depth, np.mod(y_nm / a_nm, 1) * n_y, np.mod(z_nm / c_nm, 1) * n_z]
+        padded = np.pad(self.fraction, [(1, 0), (0, 0), (0, 0)])  # one more plane, of depth zero
+        return ndimage.map_coordinates(padded, places, np.float32, order=1, mode="grid-wrap")
 
 
 def load_cells(name: str = "Sr3Fe2O7_100", *, source_fwhm_nm: float = 0.08) -> CellLibrary:

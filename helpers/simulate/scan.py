@@ -58,8 +58,7 @@ def scan_specimen(
         expected = specimen.fraction(row + down + jitter[:, :1], col + right + jitter[:, 1:])
         frames[frame] = rng.poisson(scan.dose * expected)
     truth = specimen.columns()
-    still = truth.positions[0]
-    places = [scan.positions_in_frame(still, frame, height) for frame in range(n_frames)]
+    places = [scan.positions_in_frame(truth.positions[0], f, height) for f in range(n_frames)]
     return frames, replace(truth, positions=np.stack(places))
 
 

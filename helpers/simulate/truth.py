@@ -1,7 +1,5 @@
 """The truth of a simulated image: what is known of each column, and how a result is scored."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,13 +45,7 @@ class Truth:
     def __len__(self) -> int:
         return self.positions.shape[1]
 
-    @classmethod
-    def join(cls, parts: list[Truth]) -> Truth:
-        """One truth of several, the columns of each after those of the one before."""
-        pieces = {name: [getattr(part, name) for part in parts] for name in parts[0].__dict__}
-        return cls(**{k: np.concatenate(v, axis=int(k == "positions")) for k, v in pieces.items()})
-
-    def take(self, rows: np.ndarray) -> Truth:
+    def take(self, rows: np.ndarray) -> "Truth":
         """The truth of some of the columns (indices or a mask), in that order."""
         rest = {k: v[rows] for k, v in self.__dict__.items() if k != "positions"}
         return Truth(positions=self.positions[:, rows], **rest)
@@ -67,8 +59,7 @@ def match_columns(found, truth, *, within_px: float) -> tuple[np.ndarray, np.nda
     (P,) indices into `found` and (P,) indices into `truth`, ascending in the former.
     """
     distance, nearest = cKDTree(truth).query(found, distance_upper_bound=within_px)
-    order = np.argsort(distance)
-    order = order[np.isfinite(distance[order])]
+    order = np.argsort(distance)[: np.isfinite(distance).sum()]  # nearest first, unmatched last
     _, first = np.unique(nearest[order], return_index=True)
     pairs = np.sort(order[first])
     return pairs, nearest[pairs]

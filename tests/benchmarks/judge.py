@@ -1,8 +1,10 @@
-"""Which simulated columns are judged, and how wrong an angle is."""
+"""Which simulated columns are judged, how wrong an angle is, and what is ordered in space."""
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from helpers.angles import align_gauge, fold_angles
+from helpers.images import as_positions
 from helpers.simulate.truth import Truth
 
 PIXEL_SIZE_NM = 0.02
@@ -36,3 +38,36 @@ def error_shares(error: np.ndarray) -> tuple[float, float, float]:
     wrong_axis = np.abs(fold_angles(error, 2)) > np.pi / 4
     wrong_way = np.abs(error) > np.pi / 2
     return np.degrees(np.median(np.abs(folded))), wrong_axis.mean(), wrong_way.mean()
+
+
+def spatial_order(positions, values: np.ndarray, *, count: int = 6) -> tuple[float, float]:
+    """Whether neighbouring columns have like values: Moran's I, and how sure that is.
+
+    Parameters
+    ----------
+    positions : (N, 2) array or Columns
+    values : (N,) array
+    count : int
+        Nearest neighbours compared.
+
+    Returns
+    -------
+    moran : float
+        1 for values that are the same among neighbours, near 0 for values dealt out at random.
+    deviations : float
+        Distance from the mean of 200 random permutations, in their standard deviations: within
+        3 there is no sign of a pattern.
+    """
+    positions, values = as_positions(positions), np.asarray(values, dtype=float)
+    if values.shape != positions.shape[:1] or len(values) <= count or not np.ptp(values) > 0:
+        raise ValueError(
+            f"{len(positions)} positions and values of shape {values.shape}: one number each, more "
+            f"than count={count} of them and not all equal, are needed"
+        )
+    nearest = cKDTree(positions).query(positions, k=count + 1)[1][:, 1:]
+    values = (values - values.mean()) / values.std()
+    moran = np.mean(values[:, None] * values[nearest])
+    rng = np.random.default_rng(0)
+    shuffled = [rng.permutation(values) for _ in range(200)]
+    chance = [np.mean(v[:, None] * v[nearest]) for v in shuffled]
+    return float(moran), float((moran - np.mean(chance)) / np.std(chance))
