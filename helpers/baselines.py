@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 
 from .angles import fold_angles
 from .device import one_thread
-from .harmonics import disk_mask, pixel_offsets
+from .harmonics import disk_mask, paint, pixel_offsets, refuse_missing
 from .images import as_stack, as_whole
 
 HIDDEN = 128
@@ -51,7 +51,7 @@ def principal_components(stack: np.ndarray, count: int) -> tuple[np.ndarray, ...
         raise ValueError(f"count={count}, but {pixels.shape} pixels have 1 to {min(pixels.shape)}")
     mean = pixels.mean(axis=0)
     u, size, parts = np.linalg.svd(pixels - mean, full_matrices=False)
-    drawn = _images([mean, *parts[:count]], mask)
+    drawn = paint([mean, *parts[:count]], mask)
     share = (size**2 / np.sum(size**2))[:count]
     return drawn[0], drawn[1:], u[:, :count] * size[:count], share
 
@@ -59,19 +59,10 @@ def principal_components(stack: np.ndarray, count: int) -> tuple[np.ndarray, ...
 def _pixels(stack: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """The pixels (M, D) float32 of the sub-images that lie in the mask (w, w)."""
     pixels = np.asarray(as_stack(stack, len(mask)))[:, mask].astype(np.float32)
-    bad = int((~np.isfinite(pixels)).any(axis=1).sum())
-    if bad:
-        raise ValueError(f"{bad} of {len(pixels)} sub-images hold NaN or infinity: drop them")
+    refuse_missing(pixels)
     if not pixels.std(dtype=np.float64) > 1e-6 * abs(pixels.mean(dtype=np.float64)):
         raise ValueError(f"all pixels are {pixels[0, 0]:g}: there is no motif; check the image")
     return pixels
-
-
-def _images(pixels: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Images (M, w, w) of the pixels (M, D) of the mask (w, w); NaN outside it."""
-    drawn = np.full((len(pixels), *mask.shape), np.nan, dtype=np.float32)
-    drawn[:, mask] = pixels
-    return drawn
 
 
 def _network(n_in: int, n_out: int, *, hidden: int = 2) -> nn.Sequential:
@@ -159,7 +150,7 @@ class PlainVAE:
             given = z.shape[1] - len(self._prior_sd) + self.latent_dim  # the angle apart
             raise ValueError(f"{given} latents, but this model has latent_dim={self.latent_dim}")
         drawn = torch.cat([self._draw(part) for part in z.split(self.batch)]).numpy()
-        return _images(drawn * self._gain + self._offset, self._mask)
+        return paint(drawn * self._gain + self._offset, self._mask)
 
     def _require_training(self) -> None:
         if not self.history:
