@@ -23,6 +23,7 @@ from .angles import fold_angles
 from .device import one_thread
 from .harmonics import disk_mask, paint, pixel_offsets, refuse_missing
 from .images import as_stack, as_whole
+from .training import descend
 
 HIDDEN = 128
 LEARNING_RATE = 1e-3
@@ -109,23 +110,19 @@ class PlainVAE:
             weights = [*self._encoder.parameters(), *self._decoder.parameters()]
             optimiser = torch.optim.Adam(weights, lr=LEARNING_RATE)
             for epoch in tqdm(range(1, epochs + 1), unit="epoch", disable=not progress):
-                self.history.append({"epoch": epoch, **self._one_pass(x, optimiser)})
+                batches = torch.randperm(len(x)).split(self.batch)
+                averages = descend(lambda batch: self._loss(x[batch]), batches, optimiser)
+                self.history.append({"epoch": epoch, **averages})
         return self
 
-    def _one_pass(self, x: torch.Tensor, optimiser) -> dict:
-        totals = torch.zeros(2)
-        for batch in torch.randperm(len(x)).split(self.batch):
-            mean, log_sd = self._encoder(x[batch]).chunk(2, dim=-1)  # (B, d) each
-            z = mean + log_sd.exp() * torch.randn(mean.shape)
-            misfit = (x[batch] - self._draw(z)).square().sum(-1).mean() / 2
-            spread = (mean**2 + (2 * log_sd).exp()) / self._prior_sd**2
-            kl = (spread / 2 - 0.5 + self._prior_sd.log() - log_sd).sum(-1).mean()
-            optimiser.zero_grad()
-            (misfit + kl).backward()
-            optimiser.step()
-            totals += len(batch) / len(x) * torch.stack([misfit, kl]).detach()
-        misfit, kl = totals.tolist()
-        return {"loss": misfit + kl, "misfit": misfit, "kl": kl}
+    def _loss(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """misfit + KL of pixels (B, D), then its parts; averages over the batch."""
+        mean, log_sd = self._encoder(x).chunk(2, dim=-1)  # (B, d) each
+        z = mean + log_sd.exp() * torch.randn(mean.shape)
+        misfit = (x - self._draw(z)).square().sum(-1).mean() / 2
+        spread = (mean**2 + (2 * log_sd).exp()) / self._prior_sd**2
+        kl = (spread / 2 - 0.5 + self._prior_sd.log() - log_sd).sum(-1).mean()
+        return misfit + kl, misfit, kl
 
     def _make_decoder(self) -> nn.Sequential:
         return _network(self.latent_dim, int(self._mask.sum()))
