@@ -1,7 +1,5 @@
 """Angles on a circle: fold them by a symmetry, find that symmetry, and fix their zero."""
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.spatial import cKDTree
 

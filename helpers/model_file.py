@@ -3,8 +3,6 @@
 Nothing in such a file can be executed, unlike in a pickle.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager

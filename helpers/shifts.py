@@ -1,7 +1,5 @@
 """The turn of a sub-image whose motif may lie a little off the centre of its window."""
 
-from __future__ import annotations
-
 import torch
 
 from .harmonics import DiskHarmonics
