@@ -83,15 +83,17 @@ def rotational_order(motif: np.ndarray, *, tolerance: float = 0.03) -> int:
     int
         1 for no symmetry; 0 for a round motif, which no turn changes.
     """
-    motif = np.asarray(motif, dtype=np.float32)
-    if motif.ndim != 2 or motif.shape[0] != motif.shape[1]:
-        raise ValueError(f"the motif has shape {motif.shape}, but (w, w) is needed")
-    basis = DiskHarmonics.build(motif.shape[0])
-    power = angular_power(basis.project(motif[None]), basis)
+    power = _angular_power(np.asarray(motif)[None])
     if power[0, 1:].sum() <= tolerance * power.sum():
         return 0
     orders = range(1, LARGEST_ORDER + 1)
     return max(n for n in orders if _share_of_order(power, n)[0] >= 1 - tolerance)
+
+
+def _angular_power(stack: np.ndarray) -> np.ndarray:
+    """Power (M, m_max + 1) of sub-images (M, w, w) in each angular order."""
+    basis = DiskHarmonics.build(as_stack(stack).shape[1])
+    return angular_power(basis.project(stack), basis)
 
 
 def _share_of_order(power: np.ndarray, n: int) -> np.ndarray:
@@ -168,6 +170,5 @@ def symmetry_scores(stack: np.ndarray, orders: tuple[int, ...] = (2, 3, 4, 6)) -
     stack : (M, w, w)
     orders : the n to score
     """
-    basis = DiskHarmonics.build(as_stack(stack).shape[1])
-    power = angular_power(basis.project(stack), basis)
+    power = _angular_power(stack)
     return np.stack([_share_of_order(power, n) for n in orders], axis=1)

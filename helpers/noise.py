@@ -94,7 +94,7 @@ def measure_noise(motifs, basis: DiskHarmonics, c: torch.Tensor, of_class: torch
     z, series = motifs.propose(motifs.upright(c, of_class), of_class)[0], motifs.series
     g = motifs.draw(z, of_class)
     turned = series.rotate(g, series.best_angle(series.of(c, g)))
-    moved = turned @ torch.as_tensor(basis.shift_slopes(), device=c.device)  # (2, M, K)
+    moved = turned @ motifs.shifted.slopes  # (2, M, K)
     values = (c - turned, turned, series.slope(turned), moved.transpose(0, 1))
     noise = Noise.of(*(v.cpu().numpy() for v in values), basis)
     shift = motifs.shifted.typical_shift(c, g, c.new_tensor(noise.effective_sigma).log())
