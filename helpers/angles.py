@@ -149,10 +149,7 @@ def lattice_direction(positions, *, order: int = 4, count: int = 4) -> np.ndarra
     """
     positions = as_positions(positions)
     if not 1 <= count < len(positions):
-        raise ValueError(
-            f"count={count}, but it must lie between 1 and {len(positions) - 1}, one less than the "
-            "number of columns"
-        )
+        raise ValueError(f"count={count}, but a column has 1 to {len(positions) - 1} neighbours")
     nearest = cKDTree(positions).query(positions, k=count + 1)[1][:, 1:]
     row, col = np.moveaxis(positions[nearest] - positions[:, None], -1, 0)
     bonds = np.exp(1j * order * np.arctan2(-row, col))  # rows run down

@@ -12,8 +12,6 @@ scale (mean 0, standard deviation 1 over the stack), and::
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 import torch
 from torch import nn
@@ -21,11 +19,10 @@ from tqdm.auto import tqdm
 
 from .angles import fold_angles
 from .device import one_thread
-from .harmonics import disk_mask, paint, pixel_offsets, refuse_missing
+from .harmonics import as_finite, disk_mask, paint, pixel_offsets
 from .images import as_stack, as_whole
-from .training import descend
+from .training import descend, network
 
-HIDDEN = 128
 LEARNING_RATE = 1e-3
 
 
@@ -59,18 +56,10 @@ def principal_components(stack: np.ndarray, count: int) -> tuple[np.ndarray, ...
 
 def _pixels(stack: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """The pixels (M, D) float32 of the sub-images that lie in the mask (w, w)."""
-    pixels = np.asarray(as_stack(stack, len(mask)))[:, mask].astype(np.float32)
-    refuse_missing(pixels)
+    pixels = as_finite(np.asarray(as_stack(stack, len(mask)))[:, mask].astype(np.float32))
     if not pixels.std(dtype=np.float64) > 1e-6 * abs(pixels.mean(dtype=np.float64)):
         raise ValueError(f"all pixels are {pixels[0, 0]:g}: there is no motif; check the image")
     return pixels
-
-
-def _network(n_in: int, n_out: int, *, hidden: int = 2) -> nn.Sequential:
-    """A network with so many hidden layers of 128 numbers each."""
-    widths = [n_in, *[HIDDEN] * hidden]
-    layers = [part for pair in pairwise(widths) for part in (nn.Linear(*pair), nn.Tanh())]
-    return nn.Sequential(*layers, nn.Linear(HIDDEN, n_out))
 
 
 class PlainVAE:
@@ -96,6 +85,7 @@ class PlainVAE:
         self.latent_dim = as_whole("latent_dim", latent_dim, 1)
         self.seed, self.history = int(seed), []
         self._prior_sd = torch.ones(self.latent_dim)  # of each number that is encoded
+        self._decoder_shape = self.latent_dim, int(self._mask.sum()), 2  # in, out, hidden layers
 
     def fit(self, stack: np.ndarray, *, epochs: int, progress: bool = False) -> PlainVAE:
         """Train with exactly `epochs` passes over sub-images (M, w, w); return the model."""
@@ -105,8 +95,8 @@ class PlainVAE:
         x, self.history = torch.as_tensor((pixels - self._offset) / self._gain), []
         with torch.random.fork_rng(devices=[]), one_thread():
             torch.manual_seed(self.seed)
-            self._encoder = _network(x.shape[1], 2 * len(self._prior_sd))
-            self._decoder = self._make_decoder()
+            self._encoder = network(x.shape[1], 2 * len(self._prior_sd), activation=nn.Tanh)
+            self._decoder = network(*self._decoder_shape, activation=nn.Tanh)
             weights = [*self._encoder.parameters(), *self._decoder.parameters()]
             optimiser = torch.optim.Adam(weights, lr=LEARNING_RATE)
             for epoch in tqdm(range(1, epochs + 1), unit="epoch", disable=not progress):
@@ -123,9 +113,6 @@ class PlainVAE:
         spread = (mean**2 + (2 * log_sd).exp()) / self._prior_sd**2
         kl = (spread / 2 - 0.5 + self._prior_sd.log() - log_sd).sum(-1).mean()
         return misfit + kl, misfit, kl
-
-    def _make_decoder(self) -> nn.Sequential:
-        return _network(self.latent_dim, int(self._mask.sum()))
 
     def _draw(self, z: torch.Tensor) -> torch.Tensor:
         """Pixels (B, D) of the mask."""
@@ -178,12 +165,10 @@ class CoordinateVAE(PlainVAE):
             raise ValueError(f"angle_prior_sd={angle_prior_sd}, but a positive number is needed")
         self._prior_sd = torch.tensor([angle_prior_sd, *self._prior_sd.tolist()])
         self._mask = np.ones_like(self._mask)
+        self._decoder_shape = 2 + self.latent_dim, 1, 3  # the size of AtomAI's and pyroVED's
         offset = torch.as_tensor(pixel_offsets(window_px) / (window_px / 2), dtype=torch.float32)
         y, x = torch.meshgrid(-offset, offset, indexing="ij")  # rows run down
         self._x, self._y = x.ravel(), y.ravel()  # (w * w,), in half windows
-
-    def _make_decoder(self) -> nn.Sequential:
-        return _network(2 + self.latent_dim, 1, hidden=3)  # the size of AtomAI's and pyroVED's
 
     def _draw(self, z: torch.Tensor) -> torch.Tensor:
         """Pixels (B, w * w): what is drawn at p, turned by t, is the motif at p turned by -t."""

@@ -61,11 +61,12 @@ def _blocks(orders: np.ndarray, waves: np.ndarray) -> np.ndarray:
     return np.concatenate([waves.real, waves[orders > 0].imag])
 
 
-def refuse_missing(values: np.ndarray) -> None:
-    """ValueError if any of M sub-images holds NaN or infinity among its numbers (M, N)."""
+def as_finite(values: np.ndarray) -> np.ndarray:
+    """Return the numbers (M, N) of M sub-images; a ValueError if there is NaN or infinity."""
     bad = int((~np.isfinite(values)).any(axis=1).sum())
     if bad:
         raise ValueError(f"{bad} of {len(values)} sub-images hold NaN or infinity: drop them")
+    return values
 
 
 def paint(pixels: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -157,11 +158,6 @@ class DiskHarmonics:
         return len(self.order)
 
     @property
-    def n_still(self) -> int:
-        """K0, the number of coefficients that no rotation changes."""
-        return int((self.order == 0).sum())
-
-    @property
     def pair_order(self) -> np.ndarray:
         """Angular order m of each of the P pairs, (P,) int."""
         return self.split(self.order)[1]
@@ -175,9 +171,7 @@ class DiskHarmonics:
         stack, mask = as_stack(stack, self.window_px), disk_mask(self.window_px)
         parts = [stack[first : first + 8192] for first in range(0, len(stack), 8192)]
         parts = [np.asarray(p)[:, mask].astype(np.float32) @ self.inverse for p in parts]
-        coefficients = np.concatenate(parts)
-        refuse_missing(coefficients)
-        return coefficients
+        return as_finite(np.concatenate(parts))
 
     def synthesise(self, coefficients: np.ndarray) -> np.ndarray:
         """Sub-images (M, w, w) float32 of coefficients (M, K); NaN outside the disk."""
@@ -186,7 +180,7 @@ class DiskHarmonics:
 
     def split(self, coefficients):
         """The three blocks (K0, P cosines, P sines) of the last axis; numpy or torch."""
-        first, second = self.n_still, len(self.norms)
+        first, second = np.count_nonzero(self.order == 0), len(self.norms)
         parts = slice(first), slice(first, second), slice(second, None)
         return tuple(coefficients[..., part] for part in parts)
 

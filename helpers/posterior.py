@@ -130,8 +130,7 @@ class AngleSeries(torch.nn.Module):
     def _gaussian_sum(self, series, on_grid) -> tuple[torch.Tensor, torch.Tensor]:
         """What `_integrate` gives, from a Gaussian at each maximum."""
         row, angle, log_share, bend = self._maxima(series, on_grid)
-        best = log_share.new_full((len(series),), -torch.inf)
-        best = best.scatter_reduce(0, row, log_share, "amax")
+        best = series[:, 0].scatter_reduce(0, row, log_share, "amax", include_self=False)
         share = (log_share - best[row]).exp()
         total = torch.zeros_like(best).index_add(0, row, share)
         phase = angle[:, None] * self.orders

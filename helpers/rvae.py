@@ -37,11 +37,9 @@ from .model_file import read_model, refusing_damaged, write_model
 from .noise import SAMPLE, Noise, measure_noise
 from .posterior import AngleSeries
 from .shifts import START, ShiftedSeries
-from .training import train
+from .training import network, train
 
-HIDDEN = 128
 CLASS_SIZE = 3.0  # of the entry that marks a class: farther apart than latents of one class
-
 MIN_SUBIMAGES = 16
 ENOUGH_SUBIMAGES = 200
 LEAST_NATS = 0.5  # a sub-image: of noise, a template that fits it by chance explains less,
@@ -60,8 +58,8 @@ class Motifs(nn.Module):
 
     def __init__(self, basis: DiskHarmonics, latent_dim: int, n_classes: int, offsets: bool):
         super().__init__()
-        self.encoder = _three_layers(len(basis) + n_classes, 2 * latent_dim)
-        self.decoder = _three_layers(latent_dim + n_classes, len(basis))
+        self.encoder = network(len(basis) + n_classes, 2 * latent_dim)
+        self.decoder = network(latent_dim + n_classes, len(basis))
         self.log_sigma = nn.Parameter(torch.zeros(()))
         self.log_shift = nn.Parameter(torch.tensor(START))  # of the window's centre, in pixels
         self.register_buffer("axes", torch.eye(latent_dim))  # (d, d), rows: latents in terms of z
@@ -110,11 +108,6 @@ class Motifs(nn.Module):
         misfit = -self.series.log_evidence(c, g, self.log_sigma, self.log_shift).mean()
         kl = (mean.square() + log_variance.exp() - 1 - log_variance).sum(-1).mean() / 2
         return misfit + beta * kl, misfit, kl
-
-
-def _three_layers(n_in: int, n_out: int) -> nn.Sequential:
-    first, second = nn.Linear(n_in, HIDDEN), nn.Linear(HIDDEN, HIDDEN)
-    return nn.Sequential(first, nn.SiLU(), second, nn.SiLU(), nn.Linear(HIDDEN, n_out))
 
 
 class RVAE:
@@ -324,9 +317,8 @@ class RVAE:
         unknown = sorted(set(names) - set(self.classes))
         if unknown or len(names) != (count if self.classes else 0):
             raise ValueError(
-                f"{len(names)} classes for {count} sub-images, unknown ones: {unknown}; this "
-                f"model knows {self.classes}: give one of them for each sub-image, and none to a "
-                "model without classes"
+                f"{len(names)} classes for {count} sub-images, unknown ones: {unknown}; give each "
+                f"sub-image one of {self.classes}, and none to a model without classes"
             )
         marks = np.array([[name == k for k in self.classes] for name in names]).reshape(count, -1)
         return torch.as_tensor(CLASS_SIZE * marks.astype(np.float32), device=self.device)

@@ -1,11 +1,13 @@
-"""How the networks of an rVAE are trained: the loop, when it calms down, and when it ends."""
+"""Networks, and how they are trained: the loop, when it calms down, and when it ends."""
 
 from collections.abc import Iterator
 
 import numpy as np
 import torch
+from torch import nn
 from tqdm.auto import tqdm
 
+HIDDEN = 128
 BATCH, SMALLEST_BATCH, FEWEST_STEPS = 320, 32, 8
 SIGMA_PACE = 5  # one number falls by a factor of ten: it may move faster than the networks
 ADAM_BETAS = (0.9, 0.98)  # gradients change fast as the noise level falls: forget old ones
@@ -16,6 +18,14 @@ PATIENCE_STEPS = 80
 PART = 2048  # sub-images turned upright at a time
 LEAST_GAIN, LEAST_TOTAL_GAIN = 0.2, 400  # nats a sub-image, and of all: less is learnt by heart
 PACES = (1.0, 0.3)  # of the learning rate, one a stage
+
+
+def network(n_in: int, n_out: int, hidden: int = 2, *, activation=nn.SiLU) -> nn.Sequential:
+    """A network with so many hidden layers of 128 numbers each."""
+    layers = [nn.Linear(n_in, HIDDEN), activation()]
+    for _ in range(hidden - 1):
+        layers += [nn.Linear(HIDDEN, HIDDEN), activation()]
+    return nn.Sequential(*layers, nn.Linear(HIDDEN, n_out))
 
 
 def schedule(count: int, epochs: int | None, history: list[dict]) -> Iterator[tuple[float, float]]:
