@@ -132,15 +132,10 @@ class DiskHarmonics:
         # One common norm a pair: a norm each would make a turn leak between cos and sin.
         norms = np.sqrt((np.abs(waves) ** 2).sum(axis=1) / np.where(orders > 0, 2, 1))
         functions = _blocks(orders, waves / norms[:, None])
-        return cls(
-            window_px=window_px,
-            band_limit=limit,
-            order=np.concatenate([orders, orders[orders > 0]]),
-            frequency=np.concatenate([zeros, zeros[orders > 0]]),
-            norms=norms,
-            functions=functions.astype(np.float32),
-            inverse=np.linalg.solve(functions @ functions.T, functions).T.astype(np.float32),
-        )
+        inverse = np.linalg.solve(functions @ functions.T, functions).T.astype(np.float32)
+        functions = functions.astype(np.float32)
+        order, frequency = (np.concatenate([v, v[orders > 0]]) for v in (orders, zeros))
+        return cls(window_px, limit, order, frequency, norms, functions, inverse)
 
     def shift_slopes(self) -> np.ndarray:
         """How coefficients change as a motif moves by a pixel along rows and columns, (2, K, K).

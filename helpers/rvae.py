@@ -351,8 +351,7 @@ class RVAE:
         with refusing_damaged(path):
             names = ("window_px", "band_limit", *OPTIONS)
             model = cls(device=device, **{name: settings[name] for name in names})
-            for name in LEARNT:
-                setattr(model, name, settings[name])
+            vars(model).update({name: settings[name] for name in LEARNT})
             model._lay_out(model.basis)
             model._motifs.load_state_dict(weights)
             model._contrast = Contrast(**settings["contrast"])
