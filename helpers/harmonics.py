@@ -63,8 +63,7 @@ def _blocks(orders: np.ndarray, waves: np.ndarray) -> np.ndarray:
 
 def as_finite(values: np.ndarray) -> np.ndarray:
     """Return the numbers (M, N) of M sub-images; a ValueError if there is NaN or infinity."""
-    bad = int((~np.isfinite(values)).any(axis=1).sum())
-    if bad:
+    if bad := np.count_nonzero(~np.isfinite(values).all(axis=1)):
         raise ValueError(f"{bad} of {len(values)} sub-images hold NaN or infinity: drop them")
     return values
 
