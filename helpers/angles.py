@@ -1,7 +1,5 @@
 """Angles on a circle: fold them by a symmetry, find that symmetry, and fix their zero."""
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.spatial import cKDTree
 
@@ -85,15 +83,17 @@ def rotational_order(motif: np.ndarray, *, tolerance: float = 0.03) -> int:
     int
         1 for no symmetry; 0 for a round motif, which no turn changes.
     """
-    motif = np.asarray(motif, dtype=np.float32)
-    if motif.ndim != 2 or motif.shape[0] != motif.shape[1]:
-        raise ValueError(f"the motif has shape {motif.shape}, but (w, w) is needed")
-    basis = DiskHarmonics.build(motif.shape[0])
-    power = angular_power(basis.project(motif[None]), basis)
+    power = _angular_power(np.asarray(motif)[None])
     if power[0, 1:].sum() <= tolerance * power.sum():
         return 0
     orders = range(1, LARGEST_ORDER + 1)
     return max(n for n in orders if _share_of_order(power, n)[0] >= 1 - tolerance)
+
+
+def _angular_power(stack: np.ndarray) -> np.ndarray:
+    """Power (M, m_max + 1) of sub-images (M, w, w) in each angular order."""
+    basis = DiskHarmonics.build(as_stack(stack).shape[1])
+    return angular_power(basis.project(stack), basis)
 
 
 def _share_of_order(power: np.ndarray, n: int) -> np.ndarray:
@@ -149,10 +149,7 @@ def lattice_direction(positions, *, order: int = 4, count: int = 4) -> np.ndarra
     """
     positions = as_positions(positions)
     if not 1 <= count < len(positions):
-        raise ValueError(
-            f"count={count}, but it must lie between 1 and {len(positions) - 1}, one less than the "
-            "number of columns"
-        )
+        raise ValueError(f"count={count}, but a column has 1 to {len(positions) - 1} neighbours")
     nearest = cKDTree(positions).query(positions, k=count + 1)[1][:, 1:]
     row, col = np.moveaxis(positions[nearest] - positions[:, None], -1, 0)
     bonds = np.exp(1j * order * np.arctan2(-row, col))  # rows run down
@@ -170,6 +167,5 @@ def symmetry_scores(stack: np.ndarray, orders: tuple[int, ...] = (2, 3, 4, 6)) -
     stack : (M, w, w)
     orders : the n to score
     """
-    basis = DiskHarmonics.build(as_stack(stack).shape[1])
-    power = angular_power(basis.project(stack), basis)
+    power = _angular_power(stack)
     return np.stack([_share_of_order(power, n) for n in orders], axis=1)

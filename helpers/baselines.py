@@ -12,8 +12,6 @@ scale (mean 0, standard deviation 1 over the stack), and::
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 import torch
 from torch import nn
@@ -21,10 +19,10 @@ from tqdm.auto import tqdm
 
 from .angles import fold_angles
 from .device import one_thread
-from .harmonics import disk_mask, pixel_offsets
+from .harmonics import as_finite, disk_mask, paint, pixel_offsets
 from .images import as_stack, as_whole
+from .training import descend, network
 
-HIDDEN = 128
 LEARNING_RATE = 1e-3
 
 
@@ -51,34 +49,17 @@ def principal_components(stack: np.ndarray, count: int) -> tuple[np.ndarray, ...
         raise ValueError(f"count={count}, but {pixels.shape} pixels have 1 to {min(pixels.shape)}")
     mean = pixels.mean(axis=0)
     u, size, parts = np.linalg.svd(pixels - mean, full_matrices=False)
-    drawn = _images([mean, *parts[:count]], mask)
+    drawn = paint([mean, *parts[:count]], mask)
     share = (size**2 / np.sum(size**2))[:count]
     return drawn[0], drawn[1:], u[:, :count] * size[:count], share
 
 
 def _pixels(stack: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """The pixels (M, D) float32 of the sub-images that lie in the mask (w, w)."""
-    pixels = np.asarray(as_stack(stack, len(mask)))[:, mask].astype(np.float32)
-    bad = int((~np.isfinite(pixels)).any(axis=1).sum())
-    if bad:
-        raise ValueError(f"{bad} of {len(pixels)} sub-images hold NaN or infinity: drop them")
+    pixels = as_finite(np.asarray(as_stack(stack, len(mask)))[:, mask].astype(np.float32))
     if not pixels.std(dtype=np.float64) > 1e-6 * abs(pixels.mean(dtype=np.float64)):
         raise ValueError(f"all pixels are {pixels[0, 0]:g}: there is no motif; check the image")
     return pixels
-
-
-def _images(pixels: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Images (M, w, w) of the pixels (M, D) of the mask (w, w); NaN outside it."""
-    drawn = np.full((len(pixels), *mask.shape), np.nan, dtype=np.float32)
-    drawn[:, mask] = pixels
-    return drawn
-
-
-def _network(n_in: int, n_out: int, *, hidden: int = 2) -> nn.Sequential:
-    """A network with so many hidden layers of 128 numbers each."""
-    widths = [n_in, *[HIDDEN] * hidden]
-    layers = [part for pair in pairwise(widths) for part in (nn.Linear(*pair), nn.Tanh())]
-    return nn.Sequential(*layers, nn.Linear(HIDDEN, n_out))
 
 
 class PlainVAE:
@@ -104,6 +85,7 @@ class PlainVAE:
         self.latent_dim = as_whole("latent_dim", latent_dim, 1)
         self.seed, self.history = int(seed), []
         self._prior_sd = torch.ones(self.latent_dim)  # of each number that is encoded
+        self._decoder_shape = self.latent_dim, int(self._mask.sum()), 2  # in, out, hidden layers
 
     def fit(self, stack: np.ndarray, *, epochs: int, progress: bool = False) -> PlainVAE:
         """Train with exactly `epochs` passes over sub-images (M, w, w); return the model."""
@@ -113,31 +95,24 @@ class PlainVAE:
         x, self.history = torch.as_tensor((pixels - self._offset) / self._gain), []
         with torch.random.fork_rng(devices=[]), one_thread():
             torch.manual_seed(self.seed)
-            self._encoder = _network(x.shape[1], 2 * len(self._prior_sd))
-            self._decoder = self._make_decoder()
+            self._encoder = network(x.shape[1], 2 * len(self._prior_sd), activation=nn.Tanh)
+            self._decoder = network(*self._decoder_shape, activation=nn.Tanh)
             weights = [*self._encoder.parameters(), *self._decoder.parameters()]
             optimiser = torch.optim.Adam(weights, lr=LEARNING_RATE)
             for epoch in tqdm(range(1, epochs + 1), unit="epoch", disable=not progress):
-                self.history.append({"epoch": epoch, **self._one_pass(x, optimiser)})
+                batches = torch.randperm(len(x)).split(self.batch)
+                averages = descend(lambda batch: self._loss(x[batch]), batches, optimiser)
+                self.history.append({"epoch": epoch, **averages})
         return self
 
-    def _one_pass(self, x: torch.Tensor, optimiser) -> dict:
-        totals = torch.zeros(2)
-        for batch in torch.randperm(len(x)).split(self.batch):
-            mean, log_sd = self._encoder(x[batch]).chunk(2, dim=-1)  # (B, d) each
-            z = mean + log_sd.exp() * torch.randn(mean.shape)
-            misfit = (x[batch] - self._draw(z)).square().sum(-1).mean() / 2
-            spread = (mean**2 + (2 * log_sd).exp()) / self._prior_sd**2
-            kl = (spread / 2 - 0.5 + self._prior_sd.log() - log_sd).sum(-1).mean()
-            optimiser.zero_grad()
-            (misfit + kl).backward()
-            optimiser.step()
-            totals += len(batch) / len(x) * torch.stack([misfit, kl]).detach()
-        misfit, kl = totals.tolist()
-        return {"loss": misfit + kl, "misfit": misfit, "kl": kl}
-
-    def _make_decoder(self) -> nn.Sequential:
-        return _network(self.latent_dim, int(self._mask.sum()))
+    def _loss(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """misfit + KL of pixels (B, D), then its parts; averages over the batch."""
+        mean, log_sd = self._encoder(x).chunk(2, dim=-1)  # (B, d) each
+        z = mean + log_sd.exp() * torch.randn(mean.shape)
+        misfit = (x - self._draw(z)).square().sum(-1).mean() / 2
+        spread = (mean**2 + (2 * log_sd).exp()) / self._prior_sd**2
+        kl = (spread / 2 - 0.5 + self._prior_sd.log() - log_sd).sum(-1).mean()
+        return misfit + kl, misfit, kl
 
     def _draw(self, z: torch.Tensor) -> torch.Tensor:
         """Pixels (B, D) of the mask."""
@@ -159,7 +134,7 @@ class PlainVAE:
             given = z.shape[1] - len(self._prior_sd) + self.latent_dim  # the angle apart
             raise ValueError(f"{given} latents, but this model has latent_dim={self.latent_dim}")
         drawn = torch.cat([self._draw(part) for part in z.split(self.batch)]).numpy()
-        return _images(drawn * self._gain + self._offset, self._mask)
+        return paint(drawn * self._gain + self._offset, self._mask)
 
     def _require_training(self) -> None:
         if not self.history:
@@ -190,12 +165,10 @@ class CoordinateVAE(PlainVAE):
             raise ValueError(f"angle_prior_sd={angle_prior_sd}, but a positive number is needed")
         self._prior_sd = torch.tensor([angle_prior_sd, *self._prior_sd.tolist()])
         self._mask = np.ones_like(self._mask)
+        self._decoder_shape = 2 + self.latent_dim, 1, 3  # the size of AtomAI's and pyroVED's
         offset = torch.as_tensor(pixel_offsets(window_px) / (window_px / 2), dtype=torch.float32)
         y, x = torch.meshgrid(-offset, offset, indexing="ij")  # rows run down
         self._x, self._y = x.ravel(), y.ravel()  # (w * w,), in half windows
-
-    def _make_decoder(self) -> nn.Sequential:
-        return _network(2 + self.latent_dim, 1, hidden=3)  # the size of AtomAI's and pyroVED's
 
     def _draw(self, z: torch.Tensor) -> torch.Tensor:
         """Pixels (B, w * w): what is drawn at p, turned by t, is the motif at p turned by -t."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .harmonics import DiskHarmonics, disk_mask
+from .harmonics import DiskHarmonics
 
 PIXEL_SIZE_TOLERANCE = 0.03
 
@@ -30,35 +30,25 @@ class Contrast:
     @classmethod
     def of(cls, coefficients: np.ndarray, basis: DiskHarmonics) -> Contrast:
         """Estimate both from coefficients (M, K); ValueError if there is no contrast at all."""
-        offset = float(np.median(coefficients[:, 0])) / brightness_unit(basis)
+        # An image that is 1 everywhere has the norm as its first coefficient, and no other.
+        offset = float(np.median(coefficients[:, 0]) / basis.norms[0])
         gain = float(np.sqrt(np.median((coefficients[:, 1:] ** 2).mean(axis=1))))
         if not gain > 1e-6 * max(abs(offset), 1e-30):
-            raise ValueError(
-                f"the sub-images are constant ({offset:g}): there is no motif to learn; check the "
-                "image"
-            )
+            raise ValueError(f"the sub-images are constant ({offset:g}): no motif; check the image")
         return cls(offset, gain)
 
     def remove(self, coefficients: np.ndarray, basis: DiskHarmonics) -> np.ndarray:
         """Coefficients (M, K) float32 with the offset at zero and the gain at one."""
         shifted = coefficients.astype(np.float32)
-        shifted[:, 0] -= self.offset * brightness_unit(basis)
+        shifted[:, 0] -= self.offset * basis.norms[0]
         return shifted / np.float32(self.gain)
-
-
-def brightness_unit(basis: DiskHarmonics) -> float:
-    """First coefficient of an image that is 1 everywhere; all others are zero."""
-    return float(np.sqrt(disk_mask(basis.window_px).sum()))
 
 
 def warn_of_other_pixel_size(trained_nm: float | None, given_nm: float | None) -> None:
     """Warn when an image is sampled otherwise than the one that a model was trained on."""
-    if trained_nm is None or given_nm is None:
-        return
-    change = given_nm / trained_nm - 1
-    if abs(change) > PIXEL_SIZE_TOLERANCE:
+    if trained_nm and given_nm and abs(given_nm / trained_nm - 1) > PIXEL_SIZE_TOLERANCE:
         warnings.warn(
             f"the model was trained at {trained_nm:g} nm a pixel, this stack has {given_nm:g} nm "
-            f"({change:+.0%}): resample the image to the model's size",
+            f"({given_nm / trained_nm - 1:+.0%}): resample the image to the model's size",
             stacklevel=3,
         )

@@ -1,7 +1,5 @@
 """Where the networks run."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 

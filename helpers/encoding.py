@@ -1,17 +1,16 @@
 """What a trained model says of each sub-image, with its uncertainty."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from scipy import special
 
 from .angles import fold_angles
 from .noise import Noise
 
 NARROW_RAD = 0.02  # below this a maximum of the posterior counts as Gaussian
-N_ANGLES = 720
+CIRCLE = np.linspace(-np.pi, np.pi, 720, endpoint=False)  # where a wide posterior is summed up
 PART = 4096  # sub-images encoded at a time
 
 
@@ -63,27 +62,21 @@ class Encoding:
         angles : (A,) evenly spaced radians; 360 from -pi by default.
         rows : slice or indices of the sub-images wanted; all by default.
         """
-        angles = _angle_grid(360) if angles is None else np.asarray(angles)
+        angles = CIRCLE[::2] if angles is None else np.asarray(angles)
         series = self._series[rows]
         phase = np.arange(1, (series.shape[1] + 1) // 2)[:, None] * angles
         log_p = series[:, 1:] @ np.concatenate([np.cos(phase), np.sin(phase)])
-        p = np.exp(log_p - log_p.max(axis=1, keepdims=True))
-        return p / p.sum(axis=1, keepdims=True)
+        return special.softmax(log_p, axis=1)
 
     def folded_sd(self, order: int) -> np.ndarray:
         """Rms distance (M,) from `angle` modulo 2 pi / order, radians."""
         away = fold_angles(self.modes - self.angle[:, None], order)
         variance = (self.mode_probability * (away**2 + self.mode_sd**2)).sum(axis=1)
-        grid = _angle_grid(N_ANGLES)
         wide = np.flatnonzero(self.mode_sd[:, 0] > NARROW_RAD)
         for rows in np.array_split(wide, len(wide) // 1024 + 1):
-            away = fold_angles(grid - self.angle[rows, None], order)
-            variance[rows] = (self.angle_posterior(grid, rows) * away**2).sum(axis=1)
+            away = fold_angles(CIRCLE - self.angle[rows, None], order)
+            variance[rows] = (self.angle_posterior(CIRCLE, rows) * away**2).sum(axis=1)
         return np.sqrt(variance)
-
-
-def _angle_grid(count: int) -> np.ndarray:
-    return np.arange(count) * 2 * np.pi / count - np.pi
 
 
 @torch.no_grad()

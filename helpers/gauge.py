@@ -4,8 +4,6 @@ Any rotation of the latent space, and any turn of all motifs, explains the data 
 choices are conventions, not physics.
 """
 
-from __future__ import annotations
-
 import torch
 
 from .posterior import AngleSeries

@@ -37,39 +37,42 @@ def disk_mask(window_px: int) -> np.ndarray:
     return np.hypot(offset[:, None], offset[None, :]) <= window_px / 2
 
 
-def _derivative_zeros(band_limit: float) -> list[tuple[int, float]]:
-    """All (m, l_mk) with J'_m(l_mk) = 0 and l_mk below the band limit, the constant included."""
+def _derivative_zeros(band_limit: float) -> tuple[np.ndarray, np.ndarray]:
+    """All m and l_mk, (Z,) each, with J'_m(l_mk) = 0 below the band limit; first the constant."""
     zeros = [(0, 0.0)]
-    for m in range(int(band_limit) + 1):
+    for m in range(int(band_limit) + 1):  # the first zero of J'_m lies beyond m
         candidates = special.jnp_zeros(m, int(band_limit / np.pi) + 2)
-        found = [(m, float(zero)) for zero in candidates if 0 < zero < band_limit]
-        if m > 0 and not found:
-            break
-        zeros += found
-    return zeros
+        zeros += [(m, zero) for zero in candidates if zero < band_limit]
+    orders, lengths = zip(*zeros, strict=True)
+    return np.array(orders), np.array(lengths)
 
 
-def _polar(window_px: int) -> tuple[np.ndarray, np.ndarray]:
-    """Radius in half windows and direction of each pixel of the disk, (D,)."""
-    places = np.stack(np.meshgrid(*[pixel_offsets(window_px)] * 2, indexing="ij"))
-    row, col = places[:, disk_mask(window_px)]
-    return np.hypot(row, col) / (window_px / 2), np.arctan2(-row, col)  # rows run down
-
-
-def _waves(orders: list[int], zeros: list[float], window_px: int) -> np.ndarray:
+def _waves(orders: np.ndarray, zeros: np.ndarray, window_px: int) -> np.ndarray:
     """J_m(l r / R) exp(i m phi) at the pixels of the disk, (Z, D) complex."""
-    r, phi = _polar(window_px)
+    row, col = np.argwhere(disk_mask(window_px)).T - (window_px - 1) / 2
+    r = np.hypot(row, col) / (window_px / 2)
     radii, place = np.unique(r.round(9), return_inverse=True)  # each stands at 4 or 8 pixels
-    pairs = zip(orders, zeros, strict=True)
-    return np.array(
-        [special.jv(m, zero * radii)[place] * np.exp(1j * m * phi) for m, zero in pairs]
-    )
+    radial = special.jv(orders[:, None], zeros[:, None] * radii)
+    return radial[:, place] * np.exp(1j * orders[:, None] * np.arctan2(-row, col))  # rows run down
 
 
-def _blocks(orders: list[int], waves: np.ndarray) -> np.ndarray:
+def _blocks(orders: np.ndarray, waves: np.ndarray) -> np.ndarray:
     """Real functions (K, D) of complex ones (Z, D): m = 0, then all cosines, then all sines."""
-    turning = np.array(orders) > 0
-    return np.concatenate([waves[~turning].real, waves[turning].real, waves[turning].imag])
+    return np.concatenate([waves.real, waves[orders > 0].imag])
+
+
+def as_finite(values: np.ndarray) -> np.ndarray:
+    """Return the numbers (M, N) of M sub-images; a ValueError if there is NaN or infinity."""
+    if bad := np.count_nonzero(~np.isfinite(values).all(axis=1)):
+        raise ValueError(f"{bad} of {len(values)} sub-images hold NaN or infinity: drop them")
+    return values
+
+
+def paint(pixels: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Images (M, w, w) float32 of the pixels (M, D) of a mask (w, w); NaN outside it."""
+    images = np.full((len(pixels), *mask.shape), np.nan, dtype=np.float32)
+    images[:, mask] = pixels
+    return images
 
 
 @dataclass(frozen=True)
@@ -87,23 +90,23 @@ class DiskHarmonics:
         Largest l_mk kept (radians over the disk's radius).
     order : (K,) int
         Angular order m of each coefficient.
+    frequency : (K,) float64
+        l_mk of each, radians over the disk's radius.
+    norms : (K0 + P,) float64
+        What the functions were divided by, the two of a pair alike.
     functions : (K, D) float32
         The basis at the D pixels of the disk (row-major).
     inverse : (D, K) float32
         Least-squares projection from pixels to coefficients.
-    norms : (K,) float64
-        What the Bessel functions were divided by.
-    frequency : (K,) float64
-        l_mk of each, radians over the disk's radius.
     """
 
     window_px: int
     band_limit: float
     order: np.ndarray
+    frequency: np.ndarray
+    norms: np.ndarray
     functions: np.ndarray
     inverse: np.ndarray
-    norms: np.ndarray
-    frequency: np.ndarray
 
     @classmethod
     def build(cls, window_px: int, band_limit: float | None = None) -> DiskHarmonics:
@@ -123,25 +126,15 @@ class DiskHarmonics:
                 f"band_limit={limit:g}, but it must lie above {FIRST_WAVE:g}, the first wave that "
                 f"turns, and {window_px} pixels resolve up to {2.2 * radius:g}: choose another"
             )
-        zeros = _derivative_zeros(limit)
-        orders, lengths = zip(*zeros, strict=True)
-        functions = _blocks(orders, _waves(orders, lengths, window_px))
+        orders, zeros = _derivative_zeros(limit)
+        waves = _waves(orders, zeros, window_px)
         # One common norm a pair: a norm each would make a turn leak between cos and sin.
-        squared = (functions**2).sum(axis=1)
-        n_still = sum(m == 0 for m, _ in zeros)
-        cosines, sines = np.split(squared[n_still:], 2)
-        norms = np.sqrt([*squared[:n_still], *np.tile((cosines + sines) / 2, 2)])
-        functions /= norms[:, None]
-        turning = [m for m, _ in zeros if m > 0]
-        return cls(
-            window_px=window_px,
-            band_limit=limit,
-            order=np.array([0] * n_still + turning + turning),
-            functions=functions.astype(np.float32),
-            inverse=np.linalg.solve(functions @ functions.T, functions).T.astype(np.float32),
-            norms=norms,
-            frequency=np.array([zero for _, zero in zeros] + [z for m, z in zeros if m > 0]),
-        )
+        norms = np.sqrt((np.abs(waves) ** 2).sum(axis=1) / np.where(orders > 0, 2, 1))
+        functions = _blocks(orders, waves / norms[:, None])
+        inverse = np.linalg.solve(functions @ functions.T, functions).T.astype(np.float32)
+        functions = functions.astype(np.float32)
+        order, frequency = (np.concatenate([v, v[orders > 0]]) for v in (orders, zeros))
+        return cls(window_px, limit, order, frequency, norms, functions, inverse)
 
     def shift_slopes(self) -> np.ndarray:
         """How coefficients change as a motif moves by a pixel along rows and columns, (2, K, K).
@@ -149,26 +142,19 @@ class DiskHarmonics:
         `c @ slopes[0]` is that change for a shift towards larger rows, to first order. From the
         recurrence 2 J'_m = J_(m-1) - J_(m+1), for both derivatives of J_m(kr) exp(i m phi).
         """
-        orders, zeros = map(np.array, zip(*_derivative_zeros(self.band_limit), strict=True))
+        orders, zeros = _derivative_zeros(self.band_limit)
         lower, upper = (_waves(orders + step, zeros, self.window_px) for step in (-1, 1))
-        slopes = []
-        for change in (1j * (lower + upper), upper - lower):
-            change = zeros[:, None] / self.window_px * change  # per pixel: l / R, halved
-            slopes.append(_blocks(orders, change) / self.norms[:, None] @ self.inverse)
-        return np.array(slopes, dtype=np.float32)
+        per_pixel = (zeros / self.window_px / self.norms)[:, None]  # l / R, halved
+        changes = (per_pixel * 1j * (lower + upper), per_pixel * (upper - lower))
+        return np.array([_blocks(orders, c) @ self.inverse for c in changes], dtype=np.float32)
 
     def __len__(self) -> int:
         return len(self.order)
 
     @property
-    def n_still(self) -> int:
-        """K0, the number of coefficients that no rotation changes."""
-        return int((self.order == 0).sum())
-
-    @property
     def pair_order(self) -> np.ndarray:
         """Angular order m of each of the P pairs, (P,) int."""
-        return self.order[self.n_still : (self.n_still + len(self.order)) // 2]
+        return self.split(self.order)[1]
 
     def project(self, stack: np.ndarray) -> np.ndarray:
         """Coefficients (M, K) float32 of sub-images (M, w, w), by least squares on the disk.
@@ -179,39 +165,26 @@ class DiskHarmonics:
         stack, mask = as_stack(stack, self.window_px), disk_mask(self.window_px)
         parts = [stack[first : first + 8192] for first in range(0, len(stack), 8192)]
         parts = [np.asarray(p)[:, mask].astype(np.float32) @ self.inverse for p in parts]
-        coefficients = np.concatenate(parts)
-        bad = int((~np.isfinite(coefficients)).any(axis=1).sum())
-        if bad:
-            raise ValueError(
-                f"{bad} of {len(coefficients)} sub-images hold NaN or infinite pixels: drop them"
-            )
-        return coefficients
+        return as_finite(np.concatenate(parts))
 
     def synthesise(self, coefficients: np.ndarray) -> np.ndarray:
         """Sub-images (M, w, w) float32 of coefficients (M, K); NaN outside the disk."""
-        coefficients = np.asarray(coefficients, dtype=np.float32)
-        side = self.window_px
-        stack = np.full((len(coefficients), side, side), np.nan, dtype=np.float32)
-        stack[:, disk_mask(side)] = coefficients @ self.functions
-        return stack
+        pixels = np.asarray(coefficients, dtype=np.float32) @ self.functions
+        return paint(pixels, disk_mask(self.window_px))
 
     def split(self, coefficients):
         """The three blocks (K0, P cosines, P sines) of the last axis; numpy or torch."""
-        first = self.n_still
-        second = (first + len(self.order)) // 2
-        parts = (slice(0, first), slice(first, second), slice(second, None))
+        first, second = np.count_nonzero(self.order == 0), len(self.norms)
+        parts = slice(first), slice(first, second), slice(second, None)
         return tuple(coefficients[..., part] for part in parts)
 
     def rotate(self, coefficients: np.ndarray, angle: np.ndarray | float) -> np.ndarray:
         """Turn each motif by `angle` (M,) or scalar, radians, counter-clockwise as displayed."""
         still, cosine, sine = self.split(np.asarray(coefficients))
         phase = self.pair_order * np.asarray(angle, dtype=np.float64)[..., None]
-        c, s = np.cos(phase), np.sin(phase)
-        still = np.broadcast_to(
-            still, (*np.broadcast_shapes(still.shape[:-1], phase.shape[:-1]), self.n_still)
-        )
-        turned = [still, cosine * c - sine * s, cosine * s + sine * c]
-        return np.concatenate(turned, axis=-1).astype(np.float32)
+        pairs = (cosine + 1j * sine) * np.exp(1j * phase)
+        still = still + np.zeros_like(pairs.real[..., :1])  # one motif may be turned to many
+        return np.concatenate([still, pairs.real, pairs.imag], axis=-1).astype(np.float32)
 
 
 def data_band_limit(stack: np.ndarray, window_px: int) -> float:
@@ -249,5 +222,4 @@ def angular_power(coefficients: np.ndarray, basis: DiskHarmonics) -> np.ndarray:
     """
     power = np.asarray(coefficients, dtype=np.float64) ** 2
     power[:, 0] = 0  # the first function is the constant
-    orders = np.arange(basis.order.max() + 1)
-    return power @ (basis.order[:, None] == orders).astype(np.float64)
+    return power @ (basis.order[:, None] == np.arange(basis.order.max() + 1))

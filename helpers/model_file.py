@@ -3,8 +3,6 @@
 Nothing in such a file can be executed, unlike in a pickle.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,10 +19,9 @@ def write_model(path: str | Path, tensors: dict[str, torch.Tensor], settings: di
     """Write weights and settings; the file appears only when it is whole."""
     path = Path(path)
     partial = path.with_name(path.name + ".partial")
-    tensors = {name: value.cpu().contiguous() for name, value in tensors.items()}
+
     save_file(tensors, partial, metadata={"format": FORMAT, "settings": json.dumps(settings)})
-    partial.replace(path)
-    return path
+    return partial.replace(path)
 
 
 def read_model(path: Path) -> tuple[dict[str, torch.Tensor], dict]:

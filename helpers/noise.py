@@ -4,8 +4,6 @@ A scan moves whole lines, drifts, and is resampled: the errors of neighbouring p
 Treating them as independent would make every error bar too small. The residuals tell by how much.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -43,48 +41,6 @@ class Noise:
         """The standard deviation of independent noise that would do as much harm."""
         return self.sigma * self.overdispersion**0.5
 
-    @classmethod
-    def of(cls, residual, turned, slope, moved, basis: DiskHarmonics) -> Noise:
-        """Measure the noise on what a model leaves unexplained.
-
-        Two sources are told apart by the covariance they give the residuals: noise of each pixel
-        for itself, and strips of scan lines that jitter, near ones alike. The best angle, shift
-        and gain of each sub-image have swallowed part of both; the least squares over covariances
-        know what, so that the slow jitter, which looks most like a turn and leaves least behind,
-        is not overlooked. The overdispersion compares the variance of the angle's score, the
-        overlap of noise and slope, with what independent noise would give.
-
-        Parameters
-        ----------
-        residual : (M, K)
-            Coefficients of the data less those of the fitted, turned motif.
-        turned : (M, K)
-            The turned motif itself.
-        slope : (M, K)
-            Its change with the angle, per radian.
-        moved : (M, 2, K)
-            Its change as it moves along rows and columns, per pixel.
-        """
-        misfit = np.mean(residual**2, axis=1)
-        variance = np.median(misfit)
-        good = misfit <= WELL_FITTED * variance
-        residual, turned, slope, moved = (v[good] for v in (residual, turned, slope, moved))
-        nuisance = np.concatenate([turned[:, None], moved], axis=1)
-        slope = _without(slope[:, None], nuisance)  # (M, 1, K)
-        strips = _moved_strips(moved, basis)  # (M, S, K)
-        harm = (strips @ slope.swapaxes(1, 2))[..., 0]  # of each strip to the score, (M, S)
-        strips = _without(strips, np.concatenate([nuisance, slope], axis=1))
-        left = (strips @ residual[:, :, None])[..., 0]  # (M, S)
-        overlap = strips @ strips.swapaxes(1, 2)  # (M, S, S)
-        alike = _alike(strips.shape[1] // 2)
-        patterns = [overlap, *(overlap @ pattern @ overlap for pattern in alike)]
-        white, *jitter = _weights(left.T @ left / len(left), [p.mean(0) for p in patterns])
-        independent = max((slope**2).sum(), 1e-30)  # 0 where nothing turns
-        score = white * independent
-        score += sum(v * np.sum((harm @ p) * harm) for v, p in zip(jitter, alike, strict=True))
-        overdispersion = float(max(1.0, score / (variance * independent)))
-        return cls(float(np.sqrt(variance)), overdispersion, shift_px=np.nan)  # not seen in these
-
 
 @torch.no_grad()
 def measure_noise(motifs, basis: DiskHarmonics, c: torch.Tensor, of_class: torch.Tensor) -> Noise:
@@ -94,11 +50,53 @@ def measure_noise(motifs, basis: DiskHarmonics, c: torch.Tensor, of_class: torch
     z, series = motifs.propose(motifs.upright(c, of_class), of_class)[0], motifs.series
     g = motifs.draw(z, of_class)
     turned = series.rotate(g, series.best_angle(series.of(c, g)))
-    moved = turned @ torch.as_tensor(basis.shift_slopes(), device=c.device)  # (2, M, K)
+    moved = turned @ motifs.shifted.slopes  # (2, M, K)
     values = (c - turned, turned, series.slope(turned), moved.transpose(0, 1))
-    noise = Noise.of(*(v.cpu().numpy() for v in values), basis)
+    noise = Noise(*_level(*(v.cpu().numpy() for v in values), basis), shift_px=np.nan)
     shift = motifs.shifted.typical_shift(c, g, c.new_tensor(noise.effective_sigma).log())
     return replace(noise, shift_px=float(shift.exp()))
+
+
+def _level(residual, turned, slope, moved, basis: DiskHarmonics) -> tuple[float, float]:
+    """Sigma and overdispersion of the noise, from what a model leaves unexplained.
+
+    Two sources are told apart by the covariance they give the residuals: noise of each pixel
+    for itself, and strips of scan lines that jitter, near ones alike. The best angle, shift
+    and gain of each sub-image have swallowed part of both; the least squares over covariances
+    know what, so that the slow jitter, which looks most like a turn and leaves least behind,
+    is not overlooked. The overdispersion compares the variance of the angle's score, the
+    overlap of noise and slope, with what independent noise would give.
+
+    Parameters
+    ----------
+    residual : (M, K)
+        Coefficients of the data less those of the fitted, turned motif.
+    turned : (M, K)
+        The turned motif itself.
+    slope : (M, K)
+        Its change with the angle, per radian.
+    moved : (M, 2, K)
+        Its change as it moves along rows and columns, per pixel.
+    """
+    misfit = np.mean(residual**2, axis=1)
+    variance = np.median(misfit)
+    good = misfit <= WELL_FITTED * variance
+    residual, turned, slope, moved = (v[good] for v in (residual, turned, slope, moved))
+    nuisance = np.concatenate([turned[:, None], moved], axis=1)
+    slope = _without(slope[:, None], nuisance)  # (M, 1, K)
+    strips = _moved_strips(moved, basis)  # (M, S, K)
+    harm = (strips @ slope.swapaxes(1, 2))[..., 0]  # of each strip to the score, (M, S)
+    strips = _without(strips, np.concatenate([nuisance, slope], axis=1))
+    left = (strips @ residual[:, :, None])[..., 0]  # (M, S)
+    overlap = strips @ strips.swapaxes(1, 2)  # (M, S, S)
+    alike = _alike(strips.shape[1] // 2)
+    patterns = [overlap, *(overlap @ pattern @ overlap for pattern in alike)]
+    white, *jitter = _weights(left.T @ left / len(left), [p.mean(0) for p in patterns])
+    independent = max((slope**2).sum(), 1e-30)  # 0 where nothing turns
+    score = white * independent
+    score += sum(v * np.sum((harm @ p) * harm) for v, p in zip(jitter, alike, strict=True))
+    overdispersion = float(max(1.0, score / (variance * independent)))
+    return float(np.sqrt(variance)), overdispersion
 
 
 def _without(vectors: np.ndarray, others: np.ndarray) -> np.ndarray:

@@ -1,7 +1,5 @@
 """The turn of a sub-image as a probability over the whole circle: a short Fourier series."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 
@@ -37,7 +35,6 @@ class AngleSeries(torch.nn.Module):
         phase = orders[:, None] * grid
         self._hold(
             orders=orders,
-            orders_squared=orders**2,
             shares=(torch.as_tensor(basis.pair_order)[:, None] == orders).float(),  # (P, m)
             grid=grid,  # (A,)
             waves=torch.cat([torch.ones(1, count), phase.cos(), phase.sin()]),  # (2m + 1, A)
@@ -59,9 +56,7 @@ class AngleSeries(torch.nn.Module):
         sine = (c_sin * g_cos - c_cos * g_sin) @ self.shares
         return torch.cat([constant, cosine, sine], dim=-1)
 
-    def log_posterior(
-        self, c: torch.Tensor, g: torch.Tensor, log_sigma: torch.Tensor, log_shift=None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def log_posterior(self, c, g, log_sigma, log_shift=None) -> tuple[torch.Tensor, torch.Tensor]:
         """log p(c|g, theta) as a series over theta (B, 2m + 1), and the rest of it (B,)."""
         variance = (2 * log_sigma).exp()
         norms = (torch.linalg.vecdot(c, c) + torch.linalg.vecdot(g, g)) / (2 * variance)
@@ -135,12 +130,11 @@ class AngleSeries(torch.nn.Module):
     def _gaussian_sum(self, series, on_grid) -> tuple[torch.Tensor, torch.Tensor]:
         """What `_integrate` gives, from a Gaussian at each maximum."""
         row, angle, log_share, bend = self._maxima(series, on_grid)
-        best = log_share.new_full((len(series),), -torch.inf)
-        best = best.scatter_reduce(0, row, log_share, "amax")
+        best = series[:, 0].scatter_reduce(0, row, log_share, "amax", include_self=False)
         share = (log_share - best[row]).exp()
         total = torch.zeros_like(best).index_add(0, row, share)
         phase = angle[:, None] * self.orders
-        fading = (-self.orders_squared / (2 * bend[:, None])).exp()  # mean wave of a Gaussian
+        fading = (-(self.orders**2) / (2 * bend[:, None])).exp()  # mean wave of a Gaussian
         waves = [torch.ones_like(angle)[:, None], fading * phase.cos(), fading * phase.sin()]
         waves = share[:, None] * torch.cat(waves, dim=-1)
         waves = torch.zeros_like(series).index_add(0, row, waves) / total[:, None]
@@ -150,17 +144,13 @@ class AngleSeries(torch.nn.Module):
         """Maxima of a log posterior, most probable first: angle, probability and standard
         deviation, (B, N) each; of those that are not there the probability is zero."""
         row, angle, log_share, bend = self._maxima(series, series @ self.waves)
-        order = log_share.argsort(descending=True)
-        order = order[row[order].argsort(stable=True)]
-        row, angle, log_share, bend = (v[order] for v in (row, angle, log_share, bend))
-        rank = torch.arange(len(row), device=row.device) - torch.searchsorted(row, row)
-        first = rank < N_MODES
-        place = row[first], rank[first]
-        found = series.new_zeros(3, len(series), N_MODES)
+        place = torch.arange(len(row), device=row.device) - torch.searchsorted(row, row)
+        found = series.new_zeros(3, len(series), max(N_MODES, row.bincount(minlength=1).max()))
         found[1] = -torch.inf
-        for table, values in zip(found, (angle, log_share, bend.rsqrt()), strict=True):
-            table[place] = values[first]
-        return found[0], torch.softmax(found[1], -1), found[2]
+        found[:, row, place] = torch.stack([angle, log_share, bend.rsqrt()])
+        best = found[1].argsort(descending=True, stable=True)[:, :N_MODES]
+        angle, log_share, sd = (table.gather(1, best) for table in found)
+        return angle, torch.softmax(log_share, -1), sd
 
     def _maxima(self, series: torch.Tensor, on_grid: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """All maxima that count, of all series in one list: the row each belongs to, its angle,
@@ -184,7 +174,7 @@ class AngleSeries(torch.nn.Module):
         cos, sin = phase.cos(), phase.sin()
         even = cosine * cos + sine * sin
         slope = (sine * cos - cosine * sin) @ self.orders
-        return series[:, 0] + even.sum(-1), slope, even @ self.orders_squared
+        return series[:, 0] + even.sum(-1), slope, even @ self.orders**2
 
     def _parabola(self, on_grid, row, index) -> tuple[torch.Tensor, torch.Tensor]:
         """Top and downward curvature, in steps of the grid, of the parabola through a point of the

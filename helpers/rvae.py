@@ -34,14 +34,12 @@ from .gauge import choose_axes, reference_motif
 from .harmonics import DiskHarmonics, data_band_limit
 from .images import as_whole
 from .model_file import read_model, refusing_damaged, write_model
-from .noise import Noise, measure_noise
+from .noise import SAMPLE, Noise, measure_noise
 from .posterior import AngleSeries
 from .shifts import START, ShiftedSeries
-from .training import train
+from .training import network, train
 
-HIDDEN = 128
 CLASS_SIZE = 3.0  # of the entry that marks a class: farther apart than latents of one class
-SAMPLE = 1000  # sub-images that are enough to fix the gauge
 MIN_SUBIMAGES = 16
 ENOUGH_SUBIMAGES = 200
 LEAST_NATS = 0.5  # a sub-image: of noise, a template that fits it by chance explains less,
@@ -60,8 +58,8 @@ class Motifs(nn.Module):
 
     def __init__(self, basis: DiskHarmonics, latent_dim: int, n_classes: int, offsets: bool):
         super().__init__()
-        self.encoder = _three_layers(len(basis) + n_classes, 2 * latent_dim)
-        self.decoder = _three_layers(latent_dim + n_classes, len(basis))
+        self.encoder = network(len(basis) + n_classes, 2 * latent_dim)
+        self.decoder = network(latent_dim + n_classes, len(basis))
         self.log_sigma = nn.Parameter(torch.zeros(()))
         self.log_shift = nn.Parameter(torch.tensor(START))  # of the window's centre, in pixels
         self.register_buffer("axes", torch.eye(latent_dim))  # (d, d), rows: latents in terms of z
@@ -112,11 +110,6 @@ class Motifs(nn.Module):
         return misfit + beta * kl, misfit, kl
 
 
-def _three_layers(n_in: int, n_out: int) -> nn.Sequential:
-    first, second = nn.Linear(n_in, HIDDEN), nn.Linear(HIDDEN, HIDDEN)
-    return nn.Sequential(first, nn.SiLU(), second, nn.SiLU(), nn.Linear(HIDDEN, n_out))
-
-
 class RVAE:
     """Learn the motifs of a stack of sub-images and the turn of each.
 
@@ -152,16 +145,9 @@ class RVAE:
     """
 
     def __init__(
-        self,
-        window_px: int,
-        *,
-        latent_dim: int = 2,
-        seed: int = 0,
-        beta: float = 1.0,
-        band_limit: float | None = None,
-        offsets: bool = False,
-        device: str = "auto",
-    ):
+        self, window_px: int, *, latent_dim: int = 2, seed: int = 0, beta: float = 1.0,
+        band_limit: float | None = None, offsets: bool = False, device: str = "auto",
+    ):  # fmt: skip
         if not beta > 0:
             raise ValueError(f"beta={beta}, but a positive number is needed; 1 is the plain VAE")
         self.latent_dim = as_whole("latent_dim", latent_dim, 1)
@@ -171,13 +157,13 @@ class RVAE:
         self.pixel_size_nm: float | None = None
         self.history: list[dict] = []
         self.classes: list[str] = []
-        self._contrast: Contrast | None = None  # of the training stack
-        self._noise: Noise | None = None  # likewise
         self._lay_out(DiskHarmonics.build(window_px, band_limit))
 
     def _lay_out(self, basis: DiskHarmonics) -> None:
         """New networks on a basis; the global random state is left as it was."""
-        self.basis, self._noise = basis, None
+        self.basis = basis
+        self._contrast: Contrast | None = None  # of the training stack, as long as it is trained
+        self._noise: Noise | None = None  # likewise
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             motifs = Motifs(basis, self.latent_dim, len(self.classes), self.offsets)
@@ -191,14 +177,9 @@ class RVAE:
     # ---------------------------------------------------------------- training
 
     def fit(
-        self,
-        stack: np.ndarray,
-        *,
-        epochs: int | None = None,
-        progress: bool = True,
-        pixel_size_nm: float | None = None,
-        classes: np.ndarray | None = None,
-    ) -> RVAE:
+        self, stack, *, epochs: int | None = None, progress: bool = True,
+        pixel_size_nm: float | None = None, classes=None,
+    ) -> RVAE:  # fmt: skip
         """Train on sub-images (M, w, w) and return the model.
 
         Parameters
@@ -260,24 +241,21 @@ class RVAE:
                 "the image, its columns and the window",
                 stacklevel=3,
             )
-        noise = measure_noise(self._motifs, self.basis, c, of_class)
+        noise = measure_noise(motifs, self.basis, c, of_class)
         self._noise = noise if nats >= least else replace(noise, overdispersion=NOTHING_SEEN)
 
     # ------------------------------------------------------------------- using
 
     @torch.no_grad()
     def encode(
-        self,
-        stack: np.ndarray,
-        *,
-        normalization: str = "stack",
-        pixel_size_nm: float | None = None,
-        classes: np.ndarray | None = None,
-    ) -> Encoding:
+        self, stack, *, normalization: str = "stack",
+        pixel_size_nm: float | None = None, classes=None,
+    ) -> Encoding:  # fmt: skip
         """Angle and latents of sub-images (M, w, w), with their uncertainty.
 
         Parameters
         ----------
+        stack : (M, w, w)
         normalization : {"stack", "model"}
             "stack" estimates offset, gain and noise from the whole stack handed in, for another
             image; "model" keeps those of the training, for parts of the same image and single
@@ -299,28 +277,20 @@ class RVAE:
         warn_of_other_pixel_size(self.pixel_size_nm, pixel_size_nm)
         c = self.basis.project(stack)
         of_class = self._one_hot(classes, len(c))
-        if normalization == "model":
-            c, noise = self._prepare(c, self._contrast), self._noise
-            return encode_all(self._motifs, c, of_class, noise)
-        if len(c) < ENOUGH_SUBIMAGES:
+        anew, noise = normalization == "stack", self._noise
+        if anew and len(c) < ENOUGH_SUBIMAGES:
             warnings.warn(
                 f"offset, gain and noise were estimated from {len(c)} sub-images; under "
                 f'{ENOUGH_SUBIMAGES} use normalization="model" for parts of the same image',
                 stacklevel=2,
             )
-        c, noise = self._prepare(c, Contrast.of(c, self.basis)), self._noise
-        if noise.overdispersion < NOTHING_SEEN:
+        c = self._prepare(c, Contrast.of(c, self.basis) if anew else self._contrast)
+        if anew and noise.overdispersion < NOTHING_SEEN:
             noise = measure_noise(self._motifs, self.basis, c, of_class)
         return encode_all(self._motifs, c, of_class, noise)
 
     @torch.no_grad()
-    def decode(
-        self,
-        latent: np.ndarray,
-        angle: np.ndarray | float = 0.0,
-        *,
-        classes: np.ndarray | None = None,
-    ) -> np.ndarray:
+    def decode(self, latent, angle=0.0, *, classes=None) -> np.ndarray:
         """Draw motifs (M, w, w) of `latent` (M, d), turned by `angle`, in the input's units.
 
         NaN outside the disk. `decode(e.latent, e.angle)` reconstructs what was encoded.
@@ -331,11 +301,10 @@ class RVAE:
             raise ValueError(
                 f"latent has shape {latent.shape}, but this model has latent_dim={self.latent_dim}"
             )
-        of_class = self._one_hot(classes, len(latent))
         z = torch.as_tensor(latent, device=self.device) @ self._motifs.axes
-        g = self._motifs.draw(z, of_class)
-        angle = torch.as_tensor(np.broadcast_to(angle, len(g)).astype(np.float32).copy())
-        g = self._motifs.series.rotate(g, angle.to(self.device) - self._motifs.gauge(g))
+        g = self._motifs.draw(z, self._one_hot(classes, len(z)))
+        angle = torch.tensor(np.broadcast_to(angle, len(g)), dtype=g.dtype, device=self.device)
+        g = self._motifs.series.rotate(g, angle - self._motifs.gauge(g))
         motifs = self.basis.synthesise(g.cpu().numpy())
         return motifs * np.float32(self._contrast.gain) + np.float32(self._contrast.offset)
 
@@ -348,9 +317,8 @@ class RVAE:
         unknown = sorted(set(names) - set(self.classes))
         if unknown or len(names) != (count if self.classes else 0):
             raise ValueError(
-                f"{len(names)} classes for {count} sub-images, unknown ones: {unknown}; this "
-                f"model knows {self.classes}: give one of them for each sub-image, and none to a "
-                "model without classes"
+                f"{len(names)} classes for {count} sub-images, unknown ones: {unknown}; give each "
+                f"sub-image one of {self.classes}, and none to a model without classes"
             )
         marks = np.array([[name == k for k in self.classes] for name in names]).reshape(count, -1)
         return torch.as_tensor(CLASS_SIZE * marks.astype(np.float32), device=self.device)
@@ -383,8 +351,7 @@ class RVAE:
         with refusing_damaged(path):
             names = ("window_px", "band_limit", *OPTIONS)
             model = cls(device=device, **{name: settings[name] for name in names})
-            for name in LEARNT:
-                setattr(model, name, settings[name])
+            vars(model).update({name: settings[name] for name in LEARNT})
             model._lay_out(model.basis)
             model._motifs.load_state_dict(weights)
             model._contrast = Contrast(**settings["contrast"])

@@ -1,7 +1,5 @@
 """The turn of a sub-image whose motif may lie a little off the centre of its window."""
 
-from __future__ import annotations
-
 import torch
 
 from .harmonics import DiskHarmonics
@@ -20,12 +18,10 @@ class ShiftedSeries(AngleSeries):
 
     def __init__(self, basis: DiskHarmonics):
         super().__init__(basis, degree=2)
-        weights = torch.full_like(self.waves[:, :1], 2 / len(self.grid))
-        weights[0] /= 2
-        self._hold(
-            slopes=torch.as_tensor(basis.shift_slopes()),  # (2, K, K)
-            to_series=(weights * self.waves).T,  # (A, 4m + 1), exact up to twice the degree
-        )
+        to_series = 2 / len(self.grid) * self.waves.T  # (A, 4m + 1), exact up to twice the degree
+        to_series[:, 0] /= 2
+        slopes = torch.as_tensor(basis.shift_slopes())  # (2, K, K)
+        self._hold(slopes=slopes, to_series=to_series)
 
     def log_posterior(self, c, g, log_sigma, log_shift):
         series, rest = super().log_posterior(c, g, log_sigma)
@@ -70,10 +66,9 @@ class ShiftedSeries(AngleSeries):
         """Series of the pull along rows and columns, covariance of the shift, its log share."""
         variance = (2 * log_sigma).exp()
         along = [g @ slope for slope in self.slopes]
-        pull = []
-        for slope in along:
-            p = self.of(c, slope)
-            pull.append(torch.cat([p[:, :1] - (g * slope).sum(-1, keepdim=True), p[:, 1:]], -1))
+        pull = [self.of(c, slope) for slope in along]
+        for series, slope in zip(pull, along, strict=True):
+            series[:, 0] -= (g * slope).sum(-1)
         slopes = torch.stack(along, dim=1)  # (B, 2, K)
         prior = torch.eye(2, device=c.device) * (-2 * log_shift).exp()
         precision = prior + slopes @ slopes.transpose(1, 2) / variance

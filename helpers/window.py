@@ -110,10 +110,7 @@ def _as_sizes(sizes_px, spacing, shape) -> list[int]:
         sizes_px = np.rint(DEFAULT_OVER_SPACING * spacing).clip(SMALLEST_PX, min(shape))
     elif sizes_px is None:
         raise ValueError("one column has no neighbours to measure by: give sizes_px=[...]")
-    sizes = sorted({as_whole("window_px", size, 2) for size in np.ravel(sizes_px).tolist()})
-    if not sizes or sizes[0] < SMALLEST_PX:
-        raise ValueError(f"sizes_px={sizes}, but sizes of at least {SMALLEST_PX} px are needed")
-    return sizes
+    return [as_whole("sizes_px", size, SMALLEST_PX) for size in np.unique(sizes_px).tolist()]
 
 
 def _count(row, positions, kept, spacing) -> None:
