@@ -31,17 +31,17 @@ costs: _build/.built
 
 # Autoencoders side by side on simulated images, into book/benchmark.md: those of this book, or with those of others.
 bench: .venv/.installed
-	$(BIN)/python tests/benchmarks/rvae.py --only ours coordinate
+	PYTHONPATH=data $(BIN)/python tests/benchmarks/rvae.py --only ours coordinate
 
 bench-peers: .venv/.installed .venv-peers/.installed
-	$(BIN)/python tests/benchmarks/rvae.py
+	PYTHONPATH=data $(BIN)/python tests/benchmarks/rvae.py
 
 # Ways to find and locate columns side by side, into book/benchmark_columns.md.
 bench-columns: .venv-peers/.installed
 	.venv-peers/bin/python tests/benchmarks/columns.py --keep
 
 bounds: .venv/.installed
-	$(BIN)/python -W ignore tests/benchmarks/bounds.py --beta --keep
+	PYTHONPATH=data $(BIN)/python -W ignore tests/benchmarks/bounds.py --beta --keep
 
 clean:
 	rm -rf _build

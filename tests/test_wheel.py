@@ -19,7 +19,9 @@ import hyperspy.api as hs
 
 import helpers
 from helpers.simulate.scan import scan_specimen
-from helpers.simulate.specimen import single_crystal
+
+sys.path.insert(0, str(helpers.fetch("specimen.py").parent))
+from specimen import single_crystal
 
 hs.set_log_level("ERROR")
 assert Path(helpers.__file__).is_relative_to(sys.prefix), helpers.__file__

@@ -1,6 +1,6 @@
 """Simulated ADF-STEM images with the truth of every column.
 
-``cells``: one projected cell by multislice, for every thickness. ``specimen``: crystals, grains,
-wedges, faults. ``scan``: drift, jitter, fly-back and dose. ``lattices``: many lattices at once,
-to train the segmenter.
+``lattices``: perfect crystals as sums of Gaussians. ``atoms``: graphene, a ferroelectric. ``scan``:
+drift, jitter, fly-back and dose. ``truth`` and ``score``: what is known, and what of it was found.
+The crystals of Sr3Fe2O7 are made in ``data/specimen.py``, beside the multislice that they need.
 """

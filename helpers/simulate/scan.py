@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import signal
 
-from .specimen import Specimen
 from .truth import Truth
 
 
@@ -44,9 +43,13 @@ class Scan:
 
 
 def scan_specimen(
-    specimen: Specimen, n_frames: int = 1, *, scan: Scan | None = None, seed: int = 0
+    specimen, n_frames: int = 1, *, scan: Scan | None = None, seed: int = 0
 ) -> tuple[np.ndarray, Truth]:
-    """Record frames of a specimen: counts (F, H, W) uint16, and the truth of each column."""
+    """Record frames of a specimen: counts (F, H, W) uint16, and the truth of each column.
+
+    A specimen is whatever has a `shape`, a `fraction(row, col)` of the beam that reaches the
+    detector, and `columns()`, its `Truth`: see `atoms` and ``data/specimen.py``.
+    """
     scan = Scan() if scan is None else scan
     rng = np.random.default_rng(seed)
     height, width = specimen.shape

@@ -1,4 +1,4 @@
-"""Specimens: crystals or grains, with a wedge, slow strain, a stacking fault and odd columns.
+"""Specimens of Sr3Fe2O7: one crystal or grains, with a wedge, slow strain, a fault, odd columns.
 
 The image at a point r is ``library[thickness(r)](crystal coordinates of r)``, so every field of
 view costs one look-up a pixel and the truth of each column is known.
@@ -10,9 +10,9 @@ Row and column make the place ``column - 1j * row``.
 from dataclasses import dataclass, replace
 
 import numpy as np
+from cell_library import CellLibrary, load_cells
 
-from .cells import CellLibrary, load_cells
-from .truth import Truth
+from helpers.simulate.truth import Truth
 
 MARGIN_PX = 40  # columns are followed this far outside the field: drift brings them in
 ODD_RADIUS_NM = 0.08

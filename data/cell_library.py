@@ -1,6 +1,6 @@
 """The library of a crystal: the multislice image of one projected cell at every thickness.
 
-``data/make_cells.py`` computes it; here it is opened, blurred by the electron source and sampled.
+`make_cells.py` computes it; here it is opened, blurred by the electron source and sampled.
 """
 
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from ..data import fetch
+from helpers import fetch
 
 OVERSAMPLING = 4  # of the stored grid, so that linear interpolation is enough afterwards
 
