@@ -28,9 +28,9 @@ from torch.utils.data import DataLoader, IterableDataset
 from tqdm.auto import tqdm
 from training_images import CROP_PX, RADIUS_PX, training_image
 
-from helpers.segmentation import TRAINED_SPACING_PX, UNet
 from helpers.simulate.lattices import column_target
 from helpers.simulate.truth import match_columns
+from helpers.unet import TRAINED_SPACING_PX, UNet
 
 BATCH = 8
 LEARNING_RATE = 4e-3

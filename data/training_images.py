@@ -17,7 +17,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage, signal
 
-from helpers.segmentation import TRAINED_SPACING_PX, network_input, resample
 from helpers.simulate.lattices import (
     KINDS,
     column_target,
@@ -26,6 +25,7 @@ from helpers.simulate.lattices import (
     render_columns,
     unit_cell,
 )
+from helpers.unet import TRAINED_SPACING_PX, network_input, resample
 
 CROP_PX = 128
 RADIUS_PX = 0.25 * TRAINED_SPACING_PX  # of a column in the target

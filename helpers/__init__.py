@@ -10,35 +10,25 @@ name is first used.
 
 from importlib import import_module
 
-_MODULE_OF = {
-    "fetch": "data",
-    "load_image": "io",
-    "align_stack": "drift",
-    "segment": "segmentation",
-    "segment_species": "segmentation",
-    "Columns": "columns",
-    "locate_columns": "columns",
-    "locate_in_frames": "precision",
-    "identify_columns": "identify",
-    "check_quality": "quality",
-    "cut_subimages": "subimages",
-    "WindowReport": "window",
-    "window_report": "window",
-    "RVAE": "rvae",
-    "Encoding": "encoding",
-    "CoordinateVAE": "baselines",
-    "PlainVAE": "baselines",
-    "principal_components": "baselines",
-    "align_gauge": "angles",
-    "fold_angles": "angles",
-    "lattice_direction": "angles",
-    "posterior_order": "angles",
-    "rotational_order": "angles",
-    "symmetry_scores": "angles",
-    "angle_map": "maps",
-    "latent_map": "maps",
-    "save_results": "maps",
+_NAMES = {  # module: its public names
+    "data": "fetch",
+    "io": "load_image",
+    "drift": "align_stack",
+    "segmentation": "segment segment_species",
+    "columns": "Columns locate_columns",
+    "precision": "locate_in_frames",
+    "identify": "identify_columns",
+    "quality": "check_quality",
+    "subimages": "cut_subimages",
+    "window": "WindowReport window_report",
+    "rvae": "RVAE",
+    "encoding": "Encoding",
+    "baselines": "CoordinateVAE PlainVAE principal_components",
+    "angles": "align_gauge fold_angles lattice_direction posterior_order rotational_order "
+    "symmetry_scores",
+    "maps": "angle_map latent_map save_results",
 }
+_MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 __all__ = sorted(_MODULE_OF)
 

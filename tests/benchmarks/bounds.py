@@ -1,6 +1,6 @@
 """What is promised of the rVAE, measured on simulated images of fresh seeds.
 
-    PYTHONPATH=data .venv/bin/python tests/benchmarks/bounds.py [--seeds 7001 7002 7003] [--only speed grains …]
+    PYTHONPATH=data .venv/bin/python tests/benchmarks/bounds.py [--seeds 7001 …] [--only speed …]
 
 Every part returns numbers by name; `BOUNDS` says which of them must lie where. The median and the
 worst of the seeds go into `book/_assets/bounds.json` and from there into a table of

@@ -1,6 +1,6 @@
 """Rotation-invariant autoencoders side by side, on simulated images whose truth is known.
 
-    PYTHONPATH=data .venv/bin/python tests/benchmarks/rvae.py [--only ours coordinate] [--limit 300] [--page]
+    PYTHONPATH=data .venv/bin/python tests/benchmarks/rvae.py [--only ours …] [--limit 300] [--page]
 
 Each model of `peers.py` is trained on the same stacks, in a process of its own, and scored against
 the truth. `book/_assets/benchmark.json` keeps the results; a model that is run again replaces its
