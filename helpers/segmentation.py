@@ -16,7 +16,8 @@ from .spacing import find_lattice, local_order, without_outliers
 from .unet import UNet, load_network, run_network
 
 COLUMNS, SPECIES = "segmenter.safetensors", "species.safetensors"
-SECOND_LOOK = 0.15  # how far off (as a logarithm) the spacing may be
+OTHER_SCALE = 0.15  # how far off (as a logarithm) the spacing may be
+FURTHER_LOOKS = 2
 COARSE_PX = 5.5  # nearer columns share too few pixels
 FEWEST = 12  # columns that can be told from chance
 LEAST_ORDER = 0.4  # lattices in heavy noise have 0.5, a brick wall 0.36, chance 0.15
@@ -100,17 +101,27 @@ def _look(network: UNet, values, spacing: float, progress: bool, *, again: bool)
     """Maps, and the spacing that they were made with.
 
     The autocorrelation may have picked another pair of columns. What the network itself sees as
-    the distance between neighbours is then a better scale to look `again` at.
+    the distance between neighbours is then a better scale to look `again` at, as long as it sees
+    more there.
     """
     maps = run_network(network, values, spacing, progress)
-    found = probability_peaks(maps.sum(axis=0))
-    if again and len(found) >= FEWEST:
-        seen = np.clip(np.median(neighbour_distance(found)), spacing / 2, 2 * spacing)
-        if abs(np.log(seen / spacing)) > SECOND_LOOK:
-            second = run_network(network, values, seen, progress)
-            if _sureness(second) > _sureness(maps):
-                return second, float(seen)
+    for _ in range(FURTHER_LOOKS if again else 0):
+        found = probability_peaks(maps.sum(axis=0))
+        seen = spacing if len(found) < FEWEST else np.median(neighbour_distance(found))
+        if abs(np.log(seen / spacing)) < OTHER_SCALE:
+            break
+        other = run_network(network, values, seen, progress)
+        if _columns_seen(other) <= _columns_seen(maps):
+            break
+        maps, spacing = other, float(seen)
     return maps, spacing
+
+
+def _columns_seen(maps: np.ndarray) -> float:
+    """How many more columns of a map are expected to be right than wrong."""
+    total = maps.sum(axis=0)
+    at = np.rint(probability_peaks(total)).astype(int)
+    return float((2 * np.minimum(total[tuple(at.T)], 1) - 1).sum())
 
 
 def _is_lattice(found: np.ndarray) -> bool:

@@ -149,7 +149,7 @@ def test_a_peak_without_a_column_keeps_its_place_and_says_so(missing):
     columns = locate_columns(image, column_probability(truth, image.shape))
     empty = match(columns.positions, truth)[missing]
     assert np.linalg.norm(columns.positions[empty] - truth[missing]) < 1
-    assert columns.position_sd_px[empty] == pytest.approx(0.4 * 12, rel=0.1)
+    assert columns.position_sd_px[empty] == pytest.approx(12 / 4, rel=0.1)
     assert np.flatnonzero(np.isnan(columns.amplitude)).tolist() == [empty]
     assert np.abs(columns.positions[match(columns.positions, others)] - others).max() < 0.1
 

@@ -1,5 +1,6 @@
 """The probability map: right on lattices of any spacing and turn, silent where there is none."""
 
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -9,15 +10,15 @@ import torch
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from helpers import segmentation
-from helpers.segmentation import segment
-from helpers.simulate.lattices import lattice_image
-from helpers.spacing import measure_spacing
+from helpers import fetch, segment, segment_species, unet
+from helpers.segmentation import COLUMNS, SPECIES
+from helpers.simulate.lattices import column_target, lattice_image
+from helpers.spacing import local_order, measure_spacing
 
 
 def lattice(spacing_px, kind="square", *, cells=12, seed=0, **options):
     side = int(cells * spacing_px)
-    options = {"faults": 0, "peak_counts": 100, "second_intensity": 0.6, **options}
+    options = {"peak_counts": 100, "second_intensity": 0.6, **options}
     rng = np.random.default_rng(seed)
     return lattice_image((side, side + 10), rng=rng, kind=kind, spacing_px=spacing_px, **options)
 
@@ -55,7 +56,8 @@ def test_high_on_columns_and_low_between(spacing_px, kind):
     assert probability.shape == drawn.image.shape and probability.dtype == np.float32
     assert 0 <= probability.min() and probability.max() <= 1
     assert np.median(probability[rows, cols]) > 0.8
-    assert np.median(probability[drawn.target < 0.05]) < 0.2
+    between = column_target(drawn.image.shape, drawn.positions, 0.45 * spacing_px) == 0
+    assert np.median(probability[between]) < 0.2
     found = columns_of(probability, spacing_px)
     assert f1(found, drawn.positions, drawn.image.shape, spacing_px) > 0.99
 
@@ -101,7 +103,7 @@ def test_spacing_is_measured(spacing_px, kind):
 
 def test_spacing_in_a_large_field_that_is_empty_in_the_middle():
     field = np.random.default_rng(0).poisson(2.0, (1500, 1400)).astype(np.float32)
-    field[:300, :300] += 20 * lattice(12, cells=25).target[:300, :300]
+    field[:300, :300] += lattice(12, cells=25, background=0.0).image[:300, :300] / 5
     assert measure_spacing(field) == pytest.approx(12, rel=0.05)
 
 
@@ -204,13 +206,52 @@ def test_unusable_spacings_are_refused(spacing_px):
 def test_tiles_leave_no_seam(monkeypatch):
     image = lattice(10, "ruddlesden_popper", cells=30, peak_counts=10).image
     whole = segment(image)
-    monkeypatch.setattr(segmentation, "TILE_PX", 96)
+    monkeypatch.setattr(unet, "TILE_PX", 96)
     np.testing.assert_allclose(segment(image, progress=False), whole, atol=2e-3)
 
 
-def test_network_is_loaded_once_and_shuts_off_its_training_mode():
-    network = segmentation.load_network("cpu")
-    assert network is segmentation.load_network("cpu") and not network.training
-    assert sum(weight.numel() for weight in network.parameters()) < 500_000
+@pytest.mark.parametrize(("weights", "outputs"), [(COLUMNS, 1), (SPECIES, 2)])
+def test_network_is_loaded_once_and_shuts_off_its_training_mode(weights, outputs):
+    network = unet.load_network(weights, "cpu")
+    assert network is unet.load_network(weights, "cpu") and not network.training
+    assert fetch(weights).stat().st_size <= 3e6
     with torch.inference_mode():
-        assert network(torch.zeros(2, 1, 24, 40)).shape == (2, 1, 24, 40)
+        assert network(torch.zeros(2, 2, 32, 48)).shape == (2, outputs, 32, 48)
+
+
+@pytest.mark.parametrize("kind", ["perovskite", "rock_salt", "honeycomb"])
+def test_species_are_told_apart(kind):
+    drawn = lattice(12, kind, cells=20, peak_counts=30, second_intensity=0.65)
+    heavy, light = segment_species(drawn.image, progress=False)
+    inner = ((drawn.positions > 6) & (drawn.positions < np.array(heavy.shape) - 7)).all(axis=1)
+    at = tuple(np.rint(drawn.positions[inner]).astype(int).T)
+    assert np.mean((light[at] > heavy[at]) == drawn.light[inner]) > 0.97
+    assert np.maximum(heavy, light)[at].min() > 0.4
+
+
+def test_one_kind_alone_is_heavy():
+    drawn = lattice(12, "hexagonal", cells=20, peak_counts=30)
+    heavy, light = segment_species(drawn.image, progress=False)
+    at = tuple(np.rint(drawn.positions[drawn.positions.min(axis=1) > 5]).astype(int).T)
+    assert np.mean(heavy[at] > light[at]) > 0.95
+
+
+def test_order_tells_lattices_from_chance():
+    rng = np.random.default_rng(0)
+    places = rng.uniform(0, 300, (400, 2))
+    assert local_order(places) < 0.2
+    assert local_order(places[:2]) == 0
+    for kind in ("square", "honeycomb", "ruddlesden_popper", "dumbbells"):
+        assert local_order(lattice(12, kind, cells=20).positions) > 0.6
+    shaken = lattice(12, cells=20).positions
+    assert local_order(shaken + rng.normal(size=shaken.shape)) > 0.6
+
+
+def test_a_large_image_costs_bounded_memory(tmp_path):
+    """Tiles of one size, whatever the image: the peak grows with the image alone."""
+    image = np.tile(lattice(10, cells=32).image[:320, :320], (5, 5))
+    tracemalloc.start()
+    segment(image, progress=False)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 25 * 4 * image.size

@@ -13,6 +13,8 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import subprocess
+import sys
 import time
 import warnings
 from datetime import date
@@ -193,12 +195,39 @@ def segment_speed() -> dict:
     return result
 
 
+LARGE = """
+import time
+import numpy as np
+from helpers import segment
+from helpers.timing import peak_memory_gib
+from unseen import unseen_image
+case = unseen_image("hcp [0001]", spacing_px=10, counts=20, background=0.5, seed=1)
+image = np.tile(case.image, (30, 30))[:4096, :4096]
+before, began = peak_memory_gib(), time.perf_counter()
+probability = segment(image, progress=False)
+print(time.perf_counter() - began, peak_memory_gib(), before, float((probability > 0.5).mean()))
+"""
+
+
+def large() -> dict:
+    """Seconds and peak memory of 4096 x 4096 in a process of its own, two threads."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", LARGE], cwd=Path(__file__).parent,
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    seconds, peak, before, share = map(float, done.stdout.split())
+    result = {"seconds": seconds, "peak_gib": peak, "before_gib": before, "share": share}
+    print("4096 x 4096:", result)
+    return result
+
+
 PARTS = {
     "compare": compare,
     "sweep": sweep,
     "bound": bound,
     "fit": fit_speed,
     "segment": segment_speed,
+    "large": large,
 }
 
 

@@ -177,7 +177,7 @@ def write_columns(results: dict) -> None:
         compare=compared(results["compare"]),
         sweep=swept(results["sweep"]),
         bound=over_bound(results["bound"]),
-        speed=speeds(results["fit"], results["segment"]),
+        speed=speeds(results["fit"], results["segment"], results["large"]),
     )
 
 
@@ -229,7 +229,7 @@ def over_bound(rows: list[dict]) -> str:
     return table(head, body)
 
 
-def speeds(fit: dict, segmented: dict) -> str:
+def speeds(fit: dict, segmented: dict, large: dict) -> str:
     rows = [
         ["fit of 10,000 columns, this book", f"{fit['ours_10000_s']:.2f} s"],
         ["fit of 400 columns, Atomap", f"{fit['atomap_400_s']:.1f} s"],
@@ -239,5 +239,7 @@ def speeds(fit: dict, segmented: dict) -> str:
         ["the bound, neighbours included", f"{fit['bound_with_neighbours_px']:.3f} px"],
         ["segment 1024 × 1024, one thread", f"{segmented['threads_1_s']:.1f} s"],
         ["segment 1024 × 1024, two threads", f"{segmented['threads_2_s']:.1f} s"],
+        ["segment 4096 × 4096, two threads", f"{large['seconds']:.0f} s"],
+        ["its peak memory, the imports included", f"{large['peak_gib']:.2f} GiB"],
     ]
     return table(["what", "measured"], rows)
