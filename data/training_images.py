@@ -18,15 +18,17 @@ import numpy as np
 from scipy import ndimage, signal
 
 from helpers.simulate.lattices import (
-    KINDS,
+    CELLS,
+    HEXAGONAL,
+    SQUARE,
     column_target,
     crystal,
     nearest_distance,
     render_columns,
-    unit_cell,
 )
 from helpers.unet import TRAINED_SPACING_PX, network_input, resample
 
+DRAWN = ("ruddlesden_popper", "dumbbells", "oblique")  # cells whose shape is drawn as well
 CROP_PX = 128
 RADIUS_PX = 0.25 * TRAINED_SPACING_PX  # of a column in the target
 FINEST, COARSEST = 1.6, 0.65  # pixels of an image for each pixel of the network
@@ -115,10 +117,10 @@ def draw_image(rng: np.random.Generator, *, peak_counts=None, species: bool = Fa
 
 
 def _lattice(rng, shape, spacing_px, species) -> Drawing:
-    kinds = [*KINDS, "any", "any"]
+    kinds = [k for k in CELLS if k not in DRAWN] + [*DRAWN, "any", "any"]
     kind = str(rng.choice(kinds))
     weak = rng.uniform(0.3, 0.82) if species else rng.uniform(0.25, 0.97)
-    vectors, basis, light = _any_cell(rng) if kind == "any" else unit_cell(kind, rng)
+    vectors, basis, light = _cell(kind, rng)
     if kind == "honeycomb":
         weak = min(weak, 0.85)  # with equal sites it would be an hcp metal along [0001]
     if kind == "dumbbells":
@@ -133,6 +135,36 @@ def _lattice(rng, shape, spacing_px, species) -> Drawing:
         return crystal(vectors, sites, rng.uniform(-np.pi, np.pi), shape)
 
     return Drawing(rng, shape, spacing_px, grain(), grain)
+
+
+def _cell(kind: str, rng):
+    """Cell vectors (2, 2), one a row; sites (n, 2) in fractions of them; which are light (n,)."""
+    if kind == "any":
+        return _any_cell(rng)
+    if kind == "ruddlesden_popper":
+        vectors, strong, weak = _ruddlesden_popper(rng)
+    elif kind == "dumbbells":
+        vectors, turn = SQUARE if rng.random() < 0.5 else HEXAGONAL, rng.uniform(0, 2 * np.pi)
+        pair = np.array([np.cos(turn), np.sin(turn)]) * rng.uniform(0.3, 0.45)
+        strong, weak = [[0, 0]], [pair @ np.linalg.inv(vectors)]
+    elif kind == "oblique":
+        tilt, ratio = rng.uniform(np.pi / 3, np.pi / 2), rng.uniform(1, 1.6)
+        vectors = np.array([[1, 0], [ratio * np.cos(tilt), ratio * np.sin(tilt)]])
+        strong, weak = [[0, 0]], []
+    else:
+        vectors, strong, weak = CELLS[kind]
+    light = np.repeat([False, True], [len(strong), len(weak)])
+    return vectors, np.array([*strong, *weak], float), light
+
+
+def _ruddlesden_popper(rng):
+    """[100] zone: n perovskite layers between AO planes, then a gap and a step of half a cell."""
+    planes = np.arange(2 * rng.integers(1, 4) + 1)
+    heights = 0.5 * rng.uniform(0.92, 1.05) * planes
+    half = heights[-1] + rng.uniform(0.6, 0.75)
+    lower = np.column_stack([planes % 2 / 2, heights / (2 * half)])
+    upper = (lower + 0.5) % 1
+    return np.diag([1, 2 * half]), [*lower[::2], *upper[::2]], [*lower[1::2], *upper[1::2]]
 
 
 def _any_cell(rng):

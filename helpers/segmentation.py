@@ -20,7 +20,10 @@ OTHER_SCALE = 0.15  # how far off (as a logarithm) the spacing may be
 FURTHER_LOOKS = 2
 COARSE_PX = 5.5  # nearer columns share too few pixels
 FEWEST = 12  # columns that can be told from chance
-LEAST_ORDER = 0.4  # lattices in heavy noise have 0.5, a brick wall 0.36, chance 0.15
+LEAST_ORDER, LEAST_MEAN = 0.4, 0.77  # of a lattice; photographs have 0.3 or 0.7 at most
+SEARCHED_PX = (5.5, 8, 12, 18, 27, 40)  # where the spectrum shows no reflections
+SEARCH_IN_PX = 384  # in the middle of the image
+SURELY = {"fewest": 40, "order": 0.6, "mean": 0.85}  # asked of what is found so
 
 
 def segment(
@@ -70,8 +73,10 @@ def segment_species(
 def _segment(image, weights: str, spacing_px, device, progress) -> np.ndarray:
     values = without_outliers(as_image(image))
     measured, contrast = find_lattice(values)
-    spacing = _usable_spacing(spacing_px, measured, values.shape)
     network = load_network(weights, pick_device(device))
+    if measured is None and spacing_px is None:
+        measured = _search_spacing(network, values)
+    spacing = _usable_spacing(spacing_px, measured, values.shape)
     maps = np.zeros((network.out.out_channels, *values.shape), np.float32)
     if spacing:
         maps, spacing = _look(network, values, spacing, progress, again=spacing_px is None)
@@ -80,7 +85,7 @@ def _segment(image, weights: str, spacing_px, device, progress) -> np.ndarray:
             f"columns {spacing:.1f} px apart have too few pixels: record at a finer pixel size",
             stacklevel=3,
         )
-    if spacing_px is None and not _is_lattice(probability_peaks(maps.sum(axis=0))):
+    if spacing_px is None and not _is_lattice(maps):
         warnings.warn(
             "no lattice was found in the image, so no column is reported; if you see columns, give "
             "the distance between neighbours: segment(image, spacing_px=...)",
@@ -89,7 +94,7 @@ def _segment(image, weights: str, spacing_px, device, progress) -> np.ndarray:
         return np.zeros_like(maps)
     if contrast < 0:
         inverted = run_network(network, -values, spacing, progress)
-        if _sureness(inverted) > _sureness(maps):
+        if _columns_seen(inverted) > _columns_seen(maps):
             warnings.warn(
                 "the columns seem to be dark (as in BF or ABF): invert the image, segment(-image)",
                 stacklevel=3,
@@ -124,13 +129,21 @@ def _columns_seen(maps: np.ndarray) -> float:
     return float((2 * np.minimum(total[tuple(at.T)], 1) - 1).sum())
 
 
-def _is_lattice(found: np.ndarray) -> bool:
-    return len(found) >= FEWEST and local_order(found) > LEAST_ORDER
+def _search_spacing(network: UNet, values: np.ndarray) -> float | None:
+    """The scale at which the network is sure to see a lattice too faint for its spectrum."""
+    start = [max(0, (n - SEARCH_IN_PX) // 2) for n in values.shape]
+    middle = values[tuple(slice(n, n + SEARCH_IN_PX) for n in start)]
+    scales = [scale for scale in SEARCHED_PX if 6 * scale <= min(middle.shape)]
+    maps = {scale: run_network(network, middle, scale) for scale in scales}
+    best = max(scales, key=lambda scale: _columns_seen(maps[scale]), default=None)
+    return best if best and _is_lattice(maps[best], **SURELY) else None
 
 
-def _sureness(maps: np.ndarray) -> float:
-    """How near to certainty maps are where they see columns; 0 where they see none."""
-    return np.mean(maps, where=maps > 0.5) if maps.max() > 0.5 else 0.0
+def _is_lattice(maps, *, fewest=FEWEST, order=LEAST_ORDER, mean=LEAST_MEAN) -> bool:
+    found = probability_peaks(maps.sum(axis=0))
+    if len(found) < fewest or local_order(found) < order:
+        return False
+    return (_columns_seen(maps) / len(found) + 1) / 2 > mean
 
 
 def _usable_spacing(given: float | None, measured: float | None, shape) -> float | None:

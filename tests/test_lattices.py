@@ -6,7 +6,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from helpers.simulate.lattices import (
-    KINDS,
+    CELLS,
     column_target,
     lattice_image,
     nearest_distance,
@@ -20,7 +20,7 @@ def perfect(kind, spacing_px=14.0, seed=0, **options):
     return lattice_image((160, 192), rng=rng, kind=kind, spacing_px=spacing_px, **options)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", CELLS)
 def test_columns_stand_at_the_stated_distance(kind):
     drawn = perfect(kind)
     distance = cKDTree(drawn.positions).query(drawn.positions, k=2)[0][:, 1]
@@ -29,7 +29,7 @@ def test_columns_stand_at_the_stated_distance(kind):
     assert drawn.image.dtype == np.float32
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", CELLS)
 def test_image_and_target_are_brightest_at_the_columns(kind):
     drawn = perfect(kind)
     rows, cols = np.rint(drawn.positions).astype(int).T

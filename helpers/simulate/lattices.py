@@ -21,8 +21,15 @@ CELLS = {  # cell vectors, one a row; sites of the strong and of the weak column
     "rock_salt": (np.diag([np.sqrt(2), 1]), [[0, 0], [0.5, 0.5]], [[0.5, 0], [0, 0.5]]),
     # [11-20] zone of an hcp metal: close-packed planes in the order ABAB
     "zigzag": (np.diag([np.sqrt(0.75), 1.633]), [[0, 0], [2 / 3, 0.5]], []),
+    "oblique": (np.array([[1, 0], [0.4, 1.2]]), [[0, 0]], []),
+    "dumbbells": (SQUARE, [[0, 0]], [[0.35, 0.15]]),
+    # [100] zone, two perovskite layers: AO and BO2 planes by turns, then a gap and a step
+    "ruddlesden_popper": (
+        np.diag([1, 5.36]),
+        [[0, 0], [0, 0.187], [0, 0.373], [0.5, 0.5], [0.5, 0.687], [0.5, 0.873]],
+        [[0.5, 0.093], [0.5, 0.28], [0, 0.593], [0, 0.78]],
+    ),
 }
-KINDS = (*CELLS, "ruddlesden_popper", "dumbbells", "oblique")
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,7 @@ def lattice_image(
     rng : numpy.random.Generator
         The only source of chance.
     kind : str
-        One of `KINDS`.
+        One of `CELLS`.
     spacing_px : float
         Distance between nearest neighbours, in pixels.
     angle_rad : float, optional
@@ -73,7 +80,10 @@ def lattice_image(
     background : float
         Level in units of the strongest peak.
     """
-    vectors, basis, light = unit_cell(kind, rng)
+    if kind not in CELLS:
+        raise ValueError(f"kind={kind!r} is not a lattice known here; use one of {sorted(CELLS)}")
+    vectors, strong, weak = CELLS[kind]
+    basis, light = np.array([*strong, *weak], float), np.arange(len(strong + weak)) >= len(strong)
     vectors = vectors * spacing_px / nearest_distance(vectors, basis)
     sites = np.column_stack([basis, np.where(light, second_intensity, 1), light])
     angle = rng.uniform(-np.pi, np.pi) if angle_rad is None else angle_rad
@@ -82,36 +92,6 @@ def lattice_image(
     counts = rng.poisson((clean + background) * peak_counts).astype(np.float32)
     inside = ((columns[:, :2] >= -0.5) & (columns[:, :2] < np.array(shape) - 0.5)).all(axis=1)
     return LatticeImage(counts, columns[inside, :2], columns[inside, 3] > 0, spacing_px)
-
-
-def unit_cell(kind: str, rng: np.random.Generator):
-    """Cell vectors (2, 2), one a row; sites (n, 2) in fractions of them; which are weak (n,)."""
-    if kind == "ruddlesden_popper":
-        vectors, strong, weak = _ruddlesden_popper(rng)
-    elif kind == "dumbbells":
-        vectors, turn = SQUARE if rng.random() < 0.5 else HEXAGONAL, rng.uniform(0, 2 * np.pi)
-        pair = np.array([np.cos(turn), np.sin(turn)]) * rng.uniform(0.3, 0.45)
-        strong, weak = [[0, 0]], [pair @ np.linalg.inv(vectors)]
-    elif kind == "oblique":
-        tilt, ratio = rng.uniform(np.pi / 3, np.pi / 2), rng.uniform(1, 1.6)
-        vectors = np.array([[1, 0], [ratio * np.cos(tilt), ratio * np.sin(tilt)]])
-        strong, weak = [[0, 0]], []
-    elif kind in CELLS:
-        vectors, strong, weak = CELLS[kind]
-    else:
-        raise ValueError(f"kind={kind!r} is not a lattice known here; use one of {KINDS}")
-    light = np.repeat([False, True], [len(strong), len(weak)])
-    return vectors, np.array([*strong, *weak], float), light
-
-
-def _ruddlesden_popper(rng: np.random.Generator):
-    """[100] zone: n perovskite layers between AO planes, then a gap and a step of half a cell."""
-    planes = np.arange(2 * rng.integers(1, 4) + 1)
-    heights = 0.5 * rng.uniform(0.92, 1.05) * planes
-    half = heights[-1] + rng.uniform(0.6, 0.75)
-    lower = np.column_stack([planes % 2 / 2, heights / (2 * half)])
-    upper = (lower + 0.5) % 1
-    return np.diag([1, 2 * half]), [*lower[::2], *upper[::2]], [*lower[1::2], *upper[1::2]]
 
 
 def crystal(vectors: np.ndarray, sites: np.ndarray, angle_rad: float, shape) -> np.ndarray:
