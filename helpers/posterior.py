@@ -68,13 +68,9 @@ class AngleSeries(torch.nn.Module):
 
     def rotate(self, c: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
         """Each motif (B, K) turned by its angle (B,), as `DiskHarmonics.rotate` does."""
-        phase = angle[:, None] * self.orders
-        return self._turn(c, phase.cos(), phase.sin())
-
-    def _turn(self, c, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
-        """Motifs (B, K) turned by an angle of which cos(m theta), sin(m theta) (B, m) are given."""
         still, cosine, sine = self.split(c)
-        cos, sin = cos @ self.shares.T, sin @ self.shares.T  # (B, P)
+        phase = angle[:, None] * self.orders
+        cos, sin = phase.cos() @ self.shares.T, phase.sin() @ self.shares.T  # (B, P)
         return torch.cat([still, cosine * cos - sine * sin, cosine * sin + sine * cos], dim=-1)
 
     def slope(self, g: torch.Tensor) -> torch.Tensor:
@@ -86,24 +82,16 @@ class AngleSeries(torch.nn.Module):
     # ------------------------------------------------ a series over the circle
 
     def log_evidence(self, c, g, log_sigma, log_shift=None) -> torch.Tensor:
-        """log p(c|g), every angle summed over, (B,).
-
-        Its gradient is that of log p(c|g, theta) averaged over the posterior of theta (Fisher's
-        identity): the data turned back by it, less the motif. Nothing on the way to the sum has to
-        be differentiated.
-        """
-        with torch.no_grad():
-            series, rest = self.log_posterior(c, g, log_sigma)
-            value, waves = self._integrate(series)
-            cos, sin = waves[:, 1:].chunk(2, dim=-1)
-            upright = self._turn(c, cos, -sin)
-        misfit = torch.linalg.vecdot(c, c) + torch.linalg.vecdot(g, g - 2 * upright)
-        expected = -misfit / (2 * (2 * log_sigma).exp()) - c.shape[-1] * log_sigma
-        return value + rest + (expected - expected.detach())
+        """log p(c|g), every angle summed over, (B,)."""
+        series, rest = self.log_posterior(c, g, log_sigma, log_shift)
+        return self.log_mean(series) + rest
 
     def log_mean(self, series: torch.Tensor) -> torch.Tensor:
-        """log of the mean of exp(series) over the circle, (B,); its gradient is the mean of every
-        wave under the posterior."""
+        """log of the mean of exp(series) over the circle, (B,).
+
+        Its gradient is the mean of every wave under the posterior (Fisher's identity): nothing on
+        the way to the sum has to be differentiated.
+        """
         with torch.no_grad():
             value, mean_waves = self._integrate(series)
         return value + (mean_waves * (series - series.detach())).sum(-1)

@@ -26,13 +26,9 @@ class ShiftedSeries(AngleSeries):
     def log_posterior(self, c, g, log_sigma, log_shift):
         series, rest = super().log_posterior(c, g, log_sigma)
         pull, spread, log_det = self._pull(c, g, log_sigma, log_shift)
-        on_grid = torch.stack([p @ self.waves for p in pull], dim=-1)  # (B, A, 2)
+        on_grid = (pull @ self.waves).movedim(0, -1)  # (B, A, 2)
         gain = ((on_grid @ spread) * on_grid).sum(-1) / 2
         return series + gain @ self.to_series, rest - log_det / 2
-
-    def log_evidence(self, c, g, log_sigma, log_shift):
-        series, rest = self.log_posterior(c, g, log_sigma, log_shift)
-        return self.log_mean(series) + rest
 
     def fitted(self, c, g, angle, log_sigma, log_shift):
         """The motifs as found in the data (B, K), and their shift (B, 2) [row, column]."""
@@ -63,14 +59,13 @@ class ShiftedSeries(AngleSeries):
         return (here[:, None] @ spread)[:, 0].T, spread
 
     def _pull(self, c, g, log_sigma, log_shift):
-        """Series of the pull along rows and columns, covariance of the shift, its log share."""
+        """Series (2, B, 4m + 1) of the pull along rows and columns, covariance (B, 2, 2) of the
+        shift, its log share (B,)."""
         variance = (2 * log_sigma).exp()
-        along = [g @ slope for slope in self.slopes]
-        pull = [self.of(c, slope) for slope in along]
-        for series, slope in zip(pull, along, strict=True):
-            series[:, 0] -= (g * slope).sum(-1)
-        slopes = torch.stack(along, dim=1)  # (B, 2, K)
+        along = g @ self.slopes  # (2, B, K)
+        pull = self.of(c, along)
+        pull[..., 0] -= (g * along).sum(-1)
         prior = torch.eye(2, device=c.device) * (-2 * log_shift).exp()
-        precision = prior + slopes @ slopes.transpose(1, 2) / variance
+        precision = prior + along.transpose(0, 1) @ along.permute(1, 2, 0) / variance
         log_det = torch.logdet(precision) + 4 * log_shift
-        return [p / variance for p in pull], torch.linalg.inv(precision), log_det
+        return pull / variance, torch.linalg.inv(precision), log_det
