@@ -276,11 +276,10 @@ def plot_window_report(report, *, ax=None):
 def plot_quality(image, report, *, pixel_size_nm=None, ax=None):
     """Ring the columns of a `QualityReport` on the image: doubtful ones bold and red."""
     ax = show_image(image, pixel_size_nm=pixel_size_nm, ax=ax)
-    rings = (~report.doubtful, PALETTE[5], 0.8), (report.doubtful, "red", 2.0)
-    for which, colour, width in rings:
+    for which, colour in ((~report.doubtful, PALETTE[5]), (report.doubtful, "red")):
         if which.any():
             show_columns(report.columns.positions[which], ax=ax, colour=colour)
-            ax.collections[-1].set_linewidth(width)
+            ax.collections[-1].set_linewidth(2.0 if colour == "red" else 0.8)
     count, doubtful = len(report.columns), int(report.doubtful.sum())
     ax.set_title(f"{count} columns, {doubtful} doubtful" if count else "no column")
     return ax

@@ -77,8 +77,8 @@ def check_quality(
         warnings.simplefilter("always")
         values = as_image(image)
         columns = locate_columns(image) if columns is None else columns
-    few = len(columns) < 2
-    spacing = np.nan if few else float(np.median(neighbour_distance(columns.positions)))
+    several = len(columns) > 1
+    spacing = float(np.median(neighbour_distance(columns.positions))) if several else np.nan
     badly = ~(columns.position_sd_px < LARGE_SD_OVER_SPACING * spacing)
     doubtful = badly | (columns.probability < SURE) | np.isnan(columns.amplitude)
     sure = columns[~doubtful]

@@ -8,6 +8,8 @@ and the image is resampled to the distance that the network was trained at.
 import warnings
 
 import numpy as np
+from scipy import ndimage
+from scipy.spatial import cKDTree
 
 from .device import pick_device
 from .images import as_image, neighbour_distance
@@ -21,6 +23,7 @@ FURTHER_LOOKS = 2
 COARSE_PX = 5.5  # nearer columns share too few pixels
 FEWEST = 12  # columns that can be told from chance
 LEAST_ORDER, LEAST_MEAN = 0.4, 0.77  # of a lattice; photographs have 0.3 or 0.7 at most
+LEAST_DIP = 0.15  # from a column to half-way to the next, over the columns' height: not on a line
 SEARCHED_PX = (5.5, 8, 12, 18, 27, 40)  # where the spectrum shows no reflections
 SEARCH_IN_PX = 384  # in the middle of the image
 SURELY = {"fewest": 40, "order": 0.6, "mean": 0.85}  # asked of what is found so
@@ -85,7 +88,7 @@ def _segment(image, weights: str, spacing_px, device, progress) -> np.ndarray:
             f"columns {spacing:.1f} px apart have too few pixels: record at a finer pixel size",
             stacklevel=3,
         )
-    if spacing_px is None and not _is_lattice(maps):
+    if spacing_px is None and not _is_lattice(maps, values):
         warnings.warn(
             "no lattice was found in the image, so no column is reported; if you see columns, give "
             "the distance between neighbours: segment(image, spacing_px=...)",
@@ -136,14 +139,20 @@ def _search_spacing(network: UNet, values: np.ndarray) -> float | None:
     scales = [scale for scale in SEARCHED_PX if 6 * scale <= min(middle.shape)]
     maps = {scale: run_network(network, middle, scale) for scale in scales}
     best = max(scales, key=lambda scale: _columns_seen(maps[scale]), default=None)
-    return best if best and _is_lattice(maps[best], **SURELY) else None
+    return best if best and _is_lattice(maps[best], middle, **SURELY) else None
 
 
-def _is_lattice(maps, *, fewest=FEWEST, order=LEAST_ORDER, mean=LEAST_MEAN) -> bool:
+def _is_lattice(maps, values, *, fewest=FEWEST, order=LEAST_ORDER, mean=LEAST_MEAN) -> bool:
+    """Whether columns were seen that are many, in order, likely, and darker half-way between."""
     found = probability_peaks(maps.sum(axis=0))
     if len(found) < fewest or local_order(found) < order:
         return False
-    return (_columns_seen(maps) / len(found) + 1) / 2 > mean
+    distance, nearest = cKDTree(found).query(found, k=2)
+    smooth = ndimage.gaussian_filter(values, 0.1 * np.median(distance[:, 1]))
+    half_way = (found + found[nearest[:, 1]]) / 2
+    at, between = (smooth[tuple(np.rint(p).astype(int).T)].mean() for p in (found, half_way))
+    dip = (at - between) / max(at - smooth.mean(), 1e-30)
+    return dip > LEAST_DIP and (_columns_seen(maps) / len(found) + 1) / 2 > mean
 
 
 def _usable_spacing(given: float | None, measured: float | None, shape) -> float | None:

@@ -26,21 +26,18 @@ TITANIUM_AT, TITANIUM_TO_LEAD = 0.5377, 0.44  # along c; as in a multislice imag
 
 @dataclass(frozen=True)
 class Probe:
-    """A round probe without aberrations other than defocus."""
+    """A round probe, in focus and without aberrations."""
 
     energy_kev: float
     convergence_mrad: float
     source_fwhm_nm: float
-    defocus_nm: float = 0.0
 
     def transfer(self, shape, pixel_size_nm: float) -> np.ndarray:
         """Transfer function (H, W) of the incoherent image; its mean is 1, so is a lone peak."""
         energy, rest = self.energy_kev * 1e3 * constants.e, constants.m_e * constants.c**2
         wave_nm = 1e9 * constants.h * constants.c / np.sqrt(energy * (energy + 2 * rest))
         k = np.hypot(*np.meshgrid(*[fft.fftfreq(n, pixel_size_nm) for n in shape], indexing="ij"))
-        aperture = k * wave_nm < self.convergence_mrad * 1e-3
-        lens = np.exp(-1j * np.pi * wave_nm * self.defocus_nm * k**2)
-        probe = np.abs(fft.ifft2(aperture * lens)) ** 2
+        probe = np.abs(fft.ifft2(k * wave_nm < self.convergence_mrad * 1e-3)) ** 2
         sigma_nm = self.source_fwhm_nm / np.sqrt(8 * np.log(2))
         transfer = fft.fft2(probe).real * np.exp(-2 * (np.pi * sigma_nm * k) ** 2)
         return transfer / transfer.mean()

@@ -44,14 +44,11 @@ class LatticeImage:
         [row, column] in px of every column whose centre lies on the image.
     light : (N,) bool
         Whether the column is one of the weak ones.
-    spacing_px : float
-        Distance between nearest neighbours.
     """
 
     image: np.ndarray
     positions: np.ndarray
     light: np.ndarray
-    spacing_px: float
 
 
 def lattice_image(
@@ -91,7 +88,7 @@ def lattice_image(
     clean = render_columns(shape, columns[:, :2], columns[:, 2], sigma_px or 0.22 * spacing_px)
     counts = rng.poisson((clean + background) * peak_counts).astype(np.float32)
     inside = ((columns[:, :2] >= -0.5) & (columns[:, :2] < np.array(shape) - 0.5)).all(axis=1)
-    return LatticeImage(counts, columns[inside, :2], columns[inside, 3] > 0, spacing_px)
+    return LatticeImage(counts, columns[inside, :2], columns[inside, 3] > 0)
 
 
 def crystal(vectors: np.ndarray, sites: np.ndarray, angle_rad: float, shape) -> np.ndarray:
