@@ -23,6 +23,7 @@ FURTHER_LOOKS = 2
 COARSE_PX = 5.5  # nearer columns share too few pixels
 FEWEST = 12  # columns that can be told from chance
 LEAST_ORDER, LEAST_MEAN = 0.4, 0.77  # of a lattice; photographs have 0.3 or 0.7 at most
+MOST_SATURATED = 0.25  # share of white pixels in an image that was counted and not drawn
 LEAST_DIP = 0.15  # from a column to half-way to the next, over the columns' height: not on a line
 SEARCHED_PX = (5.5, 8, 12, 18, 27, 40)  # where the spectrum shows no reflections
 SEARCH_IN_PX = 384  # in the middle of the image
@@ -97,7 +98,7 @@ def _segment(image, weights: str, spacing_px, device, progress) -> np.ndarray:
         return np.zeros_like(maps)
     if contrast < 0:
         inverted = run_network(network, -values, spacing, progress)
-        if _columns_seen(inverted) > _columns_seen(maps):
+        if _columns_seen(inverted) > 0.8 * _columns_seen(maps):
             warnings.warn(
                 "the columns seem to be dark (as in BF or ABF): invert the image, segment(-image)",
                 stacklevel=3,
@@ -145,7 +146,8 @@ def _search_spacing(network: UNet, values: np.ndarray) -> float | None:
 def _is_lattice(maps, values, *, fewest=FEWEST, order=LEAST_ORDER, mean=LEAST_MEAN) -> bool:
     """Whether columns were seen that are many, in order, likely, and darker half-way between."""
     found = probability_peaks(maps.sum(axis=0))
-    if len(found) < fewest or local_order(found) < order:
+    drawn = np.mean(values == values.max()) > MOST_SATURATED
+    if drawn or len(found) < fewest or local_order(found) < order:
         return False
     distance, nearest = cKDTree(found).query(found, k=2)
     smooth = ndimage.gaussian_filter(values, 0.1 * np.median(distance[:, 1]))

@@ -103,14 +103,14 @@ def normalise(values: np.ndarray) -> np.ndarray:
 @torch.inference_mode()
 def _in_tiles(image: torch.Tensor, network: UNet, progress: bool) -> np.ndarray:
     """Probabilities (outputs, H, W) of an input (2, H, W) at the trained spacing."""
-    device = network.out.weight.device
     maps = np.empty((network.out.out_channels, *image.shape[1:]), np.float32)
     tiles = list(product(*(range(0, n, TILE_PX) for n in image.shape[1:])))
-    hide = not progress or len(tiles) < 9
-    for row, col in tqdm(tiles, desc="segment", unit="tile", leave=False, disable=hide):
+    for row, col in tqdm(
+        tiles, desc="segment", leave=False, disable=not progress or len(tiles) < 9
+    ):
         top, left = max(0, row - MARGIN_PX), max(0, col - MARGIN_PX)
         below, right = row + TILE_PX + MARGIN_PX, col + TILE_PX + MARGIN_PX
-        tile = image[None, :, top:below, left:right].to(device)
+        tile = image[None, :, top:below, left:right].to(network.out.weight.device)
         answer = torch.sigmoid(network(tile.contiguous(memory_format=torch.channels_last)))
         answer = answer[0, :, row - top :, col - left :][:, :TILE_PX, :TILE_PX].cpu().numpy()
         maps[:, row : row + TILE_PX, col : col + TILE_PX] = answer
