@@ -105,9 +105,7 @@ def _in_tiles(image: torch.Tensor, network: UNet, progress: bool) -> np.ndarray:
     """Probabilities (outputs, H, W) of an input (2, H, W) at the trained spacing."""
     maps = np.empty((network.out.out_channels, *image.shape[1:]), np.float32)
     tiles = list(product(*(range(0, n, TILE_PX) for n in image.shape[1:])))
-    for row, col in tqdm(
-        tiles, desc="segment", leave=False, disable=not progress or len(tiles) < 9
-    ):
+    for row, col in tqdm(tiles, "segment", leave=False, disable=not progress, delay=2):
         top, left = max(0, row - MARGIN_PX), max(0, col - MARGIN_PX)
         below, right = row + TILE_PX + MARGIN_PX, col + TILE_PX + MARGIN_PX
         tile = image[None, :, top:below, left:right].to(network.out.weight.device)
