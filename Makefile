@@ -38,7 +38,7 @@ bench-peers: .venv/.installed .venv-peers/.installed
 
 # Ways to find and locate columns side by side, into book/benchmark_columns.md.
 bench-columns: .venv-peers/.installed
-	.venv-peers/bin/python tests/benchmarks/columns.py --keep
+	PYTHONPATH=data .venv-peers/bin/python tests/benchmarks/columns.py --keep
 
 bounds: .venv/.installed
 	PYTHONPATH=data $(BIN)/python -W ignore tests/benchmarks/bounds.py --beta --keep

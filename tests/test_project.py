@@ -159,9 +159,17 @@ def test_the_tables_of_the_benchmark_page_come_from_its_results(tmp_path, monkey
     """Written anew from the stored results, the page stays as it is: no number was typed."""
     monkeypatch.syspath_prepend(ROOT / "tests" / "benchmarks")
     bounds, report = (importlib.import_module(name) for name in ("bounds", "report"))
-    book, page = ROOT / "book", tmp_path / "benchmark.md"
-    page.write_text((book / "benchmark.md").read_text(encoding="utf-8"), encoding="utf-8")
-    monkeypatch.setattr(report, "PAGE", page)
-    report.write_page(json.loads((book / "_assets" / "benchmark.json").read_text()))
-    report.write_bounds(json.loads((book / "_assets" / "bounds.json").read_text()), bounds.BOUNDS)
-    assert page.read_text(encoding="utf-8") == (book / "benchmark.md").read_text(encoding="utf-8")
+    book, names = ROOT / "book", ("benchmark.md", "benchmark_columns.md")
+    for name in names:
+        (tmp_path / name).write_text((book / name).read_text(encoding="utf-8"), encoding="utf-8")
+    monkeypatch.setattr(report, "PAGE", tmp_path / names[0])
+    stored = {
+        name: json.loads((book / "_assets" / f"{name}.json").read_text())
+        for name in ("benchmark", "bounds", "columns")
+    }
+    report.write_page(stored["benchmark"])
+    report.write_bounds(stored["bounds"], bounds.BOUNDS)
+    report.write_columns(stored["columns"])
+    for name in names:
+        again = (tmp_path / name).read_text(encoding="utf-8")
+        assert again == (book / name).read_text(encoding="utf-8")

@@ -1,6 +1,6 @@
 """Find and locate columns: this project, Atomap and a Laplacian of Gaussian on the same images.
 
-    .venv-peers/bin/python tests/benchmarks/columns.py [--keep]
+    PYTHONPATH=data .venv-peers/bin/python tests/benchmarks/columns.py [--keep]
 
 Run it with the environment of the peers (``make bench-columns``). All three see the same simulated
 images, on one thread, one after the other. Atomap and the Laplacian are told the spacing and the
@@ -25,10 +25,14 @@ import numpy as np
 import torch
 from gaussians import column_probability, crowded_bound_px, match, render_columns, square_lattice
 from skimage.feature import blob_log
-from unseen import LATTICES, Case, score, unseen_image
+from specimen import polycrystal, single_crystal
+from unseen import LATTICES, WITHIN, Case, score, unseen_image
 
 from helpers import locate_columns, segment
 from helpers.precision import cramer_rao_px
+from helpers.simulate.atoms import ferroelectric, graphene
+from helpers.simulate.scan import Scan, scan_specimen
+from helpers.simulate.truth import match_columns
 
 ASSETS = Path(__file__).resolve().parents[2] / "book" / "_assets"
 COUNTS, SPACINGS_PX, BACKGROUNDS, WIDTH = (
@@ -87,7 +91,7 @@ def compare() -> list[dict]:
                 row = {"lattice": name, "counts": counts, "method": method}
                 try:
                     found, seconds = call(case)
-                    row |= score(found, case)
+                    row |= score(found, case, border=1.5)
                     row |= {"ms_a_column": 1e3 * seconds / max(len(found), 1)}
                 except Exception as error:  # a peer that fails is a result
                     row["failed"] = f"{type(error).__name__}: {error}"
@@ -118,6 +122,33 @@ def sweep() -> list[dict]:
                 f for r in rows if (r["lattice"], r["counts"]) == (name, counts) for f in r["f1"]
             ]
             print(name, counts, f"mean {np.mean(these):.4f}, least {min(these):.4f}", flush=True)
+    return rows
+
+
+def specimens() -> list[dict]:
+    """F1 and rms error of this project on one frame of simulated specimens, fresh seeds."""
+    drawn = {
+        "Sr3Fe2O7, dose 250": (lambda seed: single_crystal(seed=seed), 250, 13.0),
+        "Sr3Fe2O7, three grains, dose 220": (lambda seed: polycrystal(seed=seed), 220, 13.0),
+        "graphene, silicon, four grains, dose 5": (
+            lambda seed: graphene(shape=(1024, 1024), grains=4, seed=seed), 5, 9.5,
+        ),
+        "PbTiO3, two domains, dose 250": (
+            lambda seed: ferroelectric(shape=(1024, 1024), seed=seed), 250, 17.8,
+        ),
+    }  # fmt: skip
+    rows = []
+    for name, (make, dose, spacing) in drawn.items():
+        for seed in SEEDS:
+            frames, truth = scan_specimen(make(seed), scan=Scan(dose=dose), seed=seed)
+            case = Case(frames[0].astype(np.float32), truth.positions[0], spacing)
+            found = ours(case)[0]
+            rows.append({"specimen": name, "seed": seed} | score(found, case))
+            inside = found[((found > 8) & (found < np.array(case.image.shape) - 9)).all(axis=1)]
+            pairs, which = match_columns(inside, case.truth, within_px=WITHIN * spacing)
+            apart = inside[pairs] - case.truth[which]
+            rows[-1]["rms_along_px"] = np.sqrt(np.mean(apart**2, axis=0)).tolist()
+            print(rows[-1], flush=True)
     return rows
 
 
@@ -222,6 +253,7 @@ def large() -> dict:
 
 
 PARTS = {
+    "specimens": specimens,
     "compare": compare,
     "sweep": sweep,
     "bound": bound,

@@ -176,6 +176,7 @@ def write_columns(results: dict) -> None:
         about=about_columns(results["about"]),
         compare=compared(results["compare"]),
         sweep=swept(results["sweep"]),
+        specimens=on_specimens(results["specimens"]),
         bound=over_bound(results["bound"]),
         speed=speeds(results["fit"], results["segment"], results["large"]),
     )
@@ -212,6 +213,20 @@ def swept(rows: list[dict]) -> str:
             values = [value for one in these for value in one]
             cells.append(f"{statistics.mean(values):.4f} ({min(values):.3f})")
         body.append([name, *cells])
+    return table(head, body)
+
+
+def on_specimens(rows: list[dict]) -> str:
+    """Least F1 and largest errors of the seeds on each specimen."""
+    head = ["one frame of", "F1 (least)", "error along rows (px)", "along columns (px)", "together"]
+    body = []
+    for name in dict.fromkeys(row["specimen"] for row in rows):
+        these = [row for row in rows if row["specimen"] == name]
+        errors = [row["rms_along_px"] for row in these]
+        largest = [max(error[axis] for error in errors) for axis in (0, 1)]
+        both = max((error[0] ** 2 + error[1] ** 2) ** 0.5 for error in errors)
+        least = min(row["f1"] for row in these)
+        body.append([name, f"{least:.4f}", *(f"{value:.3f}" for value in (*largest, both))])
     return table(head, body)
 
 

@@ -2,6 +2,7 @@
 
 A column counts as found if a true one lies within 0.3 of the spacing. Columns as near as that to
 the border are left out, found or true: they may truly lie just outside, or the other way round.
+Programs that do not report columns near the border can be given a wider one.
 """
 
 from __future__ import annotations
@@ -57,13 +58,16 @@ def unseen_image(
     return Case(rng.poisson(counts * clean).astype(np.float32), truth, spacing_px)
 
 
-def score(found, case: Case) -> dict[str, float]:
-    """F1, precision, recall, and the rms error of the found ones along one axis, in pixels."""
-    limit = WITHIN * case.spacing_px
-    inner = np.array(case.image.shape) - 1 - limit
+def score(found, case: Case, *, border: float = WITHIN) -> dict[str, float]:
+    """F1, precision, recall, and the rms error of the found ones along one axis, in pixels.
+
+    `border`, what is left out at each side, is in units of the spacing.
+    """
+    limit, margin = WITHIN * case.spacing_px, border * case.spacing_px
+    inner = np.array(case.image.shape) - 1 - margin
 
     def nearest(some, others):
-        some = some[((some >= limit) & (some <= inner)).all(axis=1)]
+        some = some[((some >= margin) & (some <= inner)).all(axis=1)]
         if len(some) == 0 or len(others) == 0:
             return np.full(max(len(some), 1), np.inf)
         return cKDTree(others).query(some)[0]
