@@ -19,7 +19,7 @@ from .truth import Truth
 
 MARGIN_NM = 0.8  # drawn around the field, so that drift and jitter find something there
 CARBON_NM = 0.142
-SILICON_TO_CARBON = (14 / 6) ** 1.64  # heights go with this power of the atomic number
+SILICON_TO_CARBON = (14 / 6) ** 1.64  # an assumption: powers from 1.6 to 2 are in use
 PBTIO3_NM = (0.3904, 0.4152)
 TITANIUM_AT, TITANIUM_TO_LEAD = 0.5377, 0.44  # along c; as in a multislice image of 40 nm
 
