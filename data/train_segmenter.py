@@ -123,7 +123,7 @@ def hits(probability: np.ndarray, truth: np.ndarray) -> np.ndarray:
     pairs, of_truth = match_columns(found, truth, within_px=limit)
     inner = (np.abs(found - CROP_PX / 2) < CROP_PX / 2 - limit).all(axis=1)
     inside = (np.abs(truth - CROP_PX / 2) < CROP_PX / 2 - limit).all(axis=1)
-    matched = (inner[pairs] + inside[of_truth]).sum() / 2
+    matched = (inner[pairs].sum() + inside[of_truth].sum()) / 2
     return np.array([matched, inner.sum(), inside.sum()])
 
 

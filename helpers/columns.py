@@ -20,10 +20,7 @@ WINDOW_OVER_SPACING = 0.6  # half a window just takes in the flanks of the neare
 WANDERED_OVER_SPACING = 0.25  # a fit that ends farther from its peak, or less sure, has lost it
 SAME_OVER_SPACING = 0.3  # two fits closer than this are one column found twice
 SIGNIFICANT = 3.0  # standard errors: what is less high is no column
-USUAL_AMONG = 12  # neighbours, whose median is the usual height
-LEAST_HEIGHT = 0.5  # of the usual: what a column is expected to have at least
-STRONGEST_EVIDENCE = 8.0
-CONFIDENCE = (-1.046, 0.799, 0.206)  # fitted by data/calibrate_confidence.py
+CONFIDENCE = (0.881, 0.909)  # constant, and weight of the map; data/calibrate_confidence.py
 CSV_HEADER = "row,col,amplitude,sigma_px,background,position_sd_px,probability"
 
 
@@ -42,8 +39,8 @@ class Columns:
     position_sd_px : (N,) float64
         Standard error of the position along one axis.
     probability : (N,) float64
-        Confidence that there is a column: what the map says at its peak, and what the height says
-        that was fitted, compared with those around. Of all columns with 0.8, four in five are real.
+        Confidence that there is a column: of all columns with 0.8, four in five are real. It
+        follows from the probability map at its peak.
 
     Where a fit failed, the position is the peak of the probability map, `position_sd_px` is large,
     and amplitude, sigma and background are NaN.
@@ -103,8 +100,8 @@ def locate_columns(image, probability: np.ndarray | None = None) -> Columns:
     Peaks of the probability map start a two-dimensional Gaussian fit of all columns at once. A
     column whose fit finds nothing significant or wanders off keeps the position of its peak, with a
     standard error of a quarter of the distance between neighbours. Dropped are columns that turn
-    out to lie outside the image, failed ones on its outermost pixels, the fainter of two that end
-    on the same spot, and those that the image speaks against: with a confidence below one half.
+    out to lie outside the image, failed ones on its outermost pixels, and the fainter of two that
+    end on the same spot.
 
     Parameters
     ----------
@@ -140,8 +137,7 @@ def locate_columns(image, probability: np.ndarray | None = None) -> Columns:
     spacing = _spacing_of(peaks)
     columns = _fit(values, peaks, probability[tuple(np.rint(peaks).astype(int).T)], spacing)
     margin = np.where(np.isnan(columns.amplitude), 0.5, -0.5)
-    inside = border_distance(columns.positions, values.shape) > margin
-    columns = columns[inside & (columns.probability > PROBABILITY_OF_A_COLUMN)]
+    columns = columns[border_distance(columns.positions, values.shape) > margin]
     failed = np.isnan(columns.amplitude).sum()
     if failed > len(columns) / 2 or len(columns) == 0:
         warnings.warn(
@@ -214,8 +210,6 @@ def _fit(image, peaks, likely, spacing) -> Columns:
     start = np.column_stack([peaks, smooth[at] - low, sigma, low])
     half_width = max(2, round(WINDOW_OVER_SPACING * spacing))
     parameters, errors = fit_gaussians(image, start, half_width=half_width)
-    terms = confidence_terms(likely, peaks, parameters[:, AMPLITUDE], errors[:, AMPLITUDE])
-    confidence = special.expit(terms @ CONFIDENCE)
     largest = WANDERED_OVER_SPACING * spacing
     position_sd = np.sqrt((errors[:, :2] ** 2).mean(axis=1))
     good = (np.linalg.norm(parameters[:, :2] - peaks, axis=1) < largest) & (position_sd < largest)
@@ -223,23 +217,9 @@ def _fit(image, peaks, likely, spacing) -> Columns:
     parameters[~good] = np.nan
     positions = np.where(good[:, None], parameters[:, :2], peaks)
     position_sd = np.where(good, position_sd, largest)
+    constant, weight = CONFIDENCE
+    confidence = special.expit(constant + weight * special.logit(np.clip(likely, 1e-3, 0.999)))
     return Columns(positions, *parameters[:, 2:].T, position_sd, confidence)
-
-
-def confidence_terms(likely, peaks, amplitude, error) -> np.ndarray:
-    """What the confidence is made of (N, 3): a constant, the map, and the fitted height.
-
-    The map counts by the logit of its value. The height counts by its evidence: the logarithm of
-    how much better it fits one half of what is usual around than no column at all.
-    """
-    nearest = cKDTree(peaks).query(peaks, k=min(USUAL_AMONG, len(peaks) - 1) + 1)[1]
-    usual = np.median(amplitude[nearest].reshape(len(peaks), -1), axis=1)
-    error = np.maximum(error, 1e-3 * np.abs(usual) + 1e-30)
-    expected = np.maximum(LEAST_HEIGHT * usual, 0) / error
-    evidence = expected * amplitude / error - expected**2 / 2
-    evidence = np.clip(evidence, -STRONGEST_EVIDENCE, STRONGEST_EVIDENCE)
-    of_map = special.logit(np.clip(likely, 1e-3, 0.999))
-    return np.stack([np.ones(len(peaks)), of_map, evidence], axis=1)
 
 
 def _without_doubles(columns: Columns, spacing: float) -> Columns:
