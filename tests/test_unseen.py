@@ -69,7 +69,7 @@ def test_confidence_means_what_it_says():
         stated.append(found.probability)
         right.append(np.isin(np.arange(len(found)), pairs))
     stated, right = np.concatenate(stated), np.concatenate(right)
-    for low, high in ((0.5, 0.7), (0.7, 0.9), (0.9, 0.98), (0.98, 1.01)):
+    for low, high in ((0.5, 0.82), (0.82, 0.92), (0.92, 0.98), (0.98, 1.01)):
         here = (stated >= low) & (stated < high)
         assert here.sum() > 100
         assert abs(right[here].mean() - stated[here].mean()) < 0.08
