@@ -81,56 +81,78 @@ def _segment(image, weights: str, spacing_px, device, progress) -> np.ndarray:
     if measured is None and spacing_px is None:
         measured = _search_spacing(network, values)
     spacing = _usable_spacing(spacing_px, measured, values.shape)
-    maps = np.zeros((network.out.out_channels, *values.shape), np.float32)
-    if spacing:
-        maps, spacing = _look(network, values, spacing, progress, again=spacing_px is None)
-    if spacing and spacing < COARSE_PX:
-        warnings.warn(
-            f"columns {spacing:.1f} px apart have too few pixels: record at a finer pixel size",
-            stacklevel=3,
-        )
-    if spacing_px is None and not _is_lattice(maps, values):
+    if spacing is not None:
+        view = _look(network, values, spacing, progress, again=spacing_px is None)
+        if view.spacing_px < COARSE_PX:
+            warnings.warn(
+                f"columns {view.spacing_px:.1f} px apart have too few pixels: record at a finer "
+                "pixel size",
+                stacklevel=3,
+            )
+    if spacing_px is None and (spacing is None or not view.shows_lattice(values)):
         warnings.warn(
             "no lattice was found in the image, so no column is reported; if you see columns, give "
             "the distance between neighbours: segment(image, spacing_px=...)",
             stacklevel=3,
         )
-        return np.zeros_like(maps)
-    if contrast < 0:
-        inverted = run_network(network, -values, spacing, progress)
-        if _columns_seen(inverted) > 0.8 * _columns_seen(maps):
-            warnings.warn(
-                "the columns seem to be dark (as in BF or ABF): invert the image, segment(-image)",
-                stacklevel=3,
-            )
-    return maps
+        return np.zeros((network.out.out_channels, *values.shape), np.float32)
+    if contrast < 0 and _View(network, -values, view.spacing_px).right > 0.8 * view.right:
+        warnings.warn(
+            "the columns seem to be dark (as in BF or ABF): invert the image, segment(-image)",
+            stacklevel=3,
+        )
+    return view.maps
 
 
-def _look(network: UNet, values, spacing: float, progress: bool, *, again: bool):
-    """Maps, and the spacing that they were made with.
+class _View:
+    """What a network sees in an image when it is told a spacing.
 
-    The autocorrelation may have picked another pair of columns. What the network itself sees as
-    the distance between neighbours is then a better scale to look `again` at, as long as it sees
-    more there.
+    Attributes: its `maps` (outputs, H, W), the columns `found` (N, 2), and how many more of them
+    are expected to be `right` than wrong.
     """
-    maps = run_network(network, values, spacing, progress)
+
+    def __init__(self, network: UNet, values: np.ndarray, spacing_px: float, progress=False):
+        self.spacing_px = float(spacing_px)
+        self.maps = run_network(network, values, spacing_px, progress)
+        total = np.minimum(self.maps.sum(axis=0), 1) if len(self.maps) > 1 else self.maps[0]
+        self.found = probability_peaks(total)
+        self.right = float((2 * total[tuple(np.rint(self.found).astype(int).T)] - 1).sum())
+
+    def shows_lattice(self, values, *, fewest=FEWEST, order=LEAST_ORDER, mean=LEAST_MEAN) -> bool:
+        """Whether columns were seen that are many, in order, likely, and darker half-way between.
+
+        A drawing, in which many pixels are simply white, is none.
+        """
+        drawn = np.mean(values == values.max()) > MOST_SATURATED
+        if drawn or len(self.found) < fewest or local_order(self.found) < order:
+            return False
+        distance, nearest = cKDTree(self.found).query(self.found, k=2)
+        smooth = ndimage.gaussian_filter(values, 0.1 * np.median(distance[:, 1]))
+        half_way = (self.found + self.found[nearest[:, 1]]) / 2
+        places = (tuple(np.rint(p).astype(int).T) for p in (self.found, half_way))
+        at, between = (smooth[place].mean() for place in places)
+        dip = (at - between) / max(at - smooth.mean(), 1e-30)
+        return dip > LEAST_DIP and (self.right / len(self.found) + 1) / 2 > mean
+
+
+def _look(network: UNet, values, spacing: float, progress: bool, *, again: bool) -> _View:
+    """See the image, and see it `again` if the network itself sees another spacing.
+
+    The autocorrelation may have picked another pair of columns. What the network sees as the
+    distance between neighbours is then a better scale, as long as it sees more there.
+    """
+    view = _View(network, values, spacing, progress)
     for _ in range(FURTHER_LOOKS if again else 0):
-        found = probability_peaks(maps.sum(axis=0))
-        seen = spacing if len(found) < FEWEST else np.median(neighbour_distance(found))
-        if abs(np.log(seen / spacing)) < OTHER_SCALE:
+        if len(view.found) < FEWEST:
             break
-        other = run_network(network, values, seen, progress)
-        if _columns_seen(other) <= _columns_seen(maps):
+        seen = np.median(neighbour_distance(view.found))
+        if abs(np.log(seen / view.spacing_px)) < OTHER_SCALE:
             break
-        maps, spacing = other, float(seen)
-    return maps, spacing
-
-
-def _columns_seen(maps: np.ndarray) -> float:
-    """How many more columns of a map are expected to be right than wrong."""
-    total = maps.sum(axis=0)
-    at = np.rint(probability_peaks(total)).astype(int)
-    return float((2 * np.minimum(total[tuple(at.T)], 1) - 1).sum())
+        other = _View(network, values, seen, progress)
+        if other.right <= view.right:
+            break
+        view = other
+    return view
 
 
 def _search_spacing(network: UNet, values: np.ndarray) -> float | None:
@@ -138,23 +160,9 @@ def _search_spacing(network: UNet, values: np.ndarray) -> float | None:
     start = [max(0, (n - SEARCH_IN_PX) // 2) for n in values.shape]
     middle = values[tuple(slice(n, n + SEARCH_IN_PX) for n in start)]
     scales = [scale for scale in SEARCHED_PX if 6 * scale <= min(middle.shape)]
-    maps = {scale: run_network(network, middle, scale) for scale in scales}
-    best = max(scales, key=lambda scale: _columns_seen(maps[scale]), default=None)
-    return best if best and _is_lattice(maps[best], middle, **SURELY) else None
-
-
-def _is_lattice(maps, values, *, fewest=FEWEST, order=LEAST_ORDER, mean=LEAST_MEAN) -> bool:
-    """Whether columns were seen that are many, in order, likely, and darker half-way between."""
-    found = probability_peaks(maps.sum(axis=0))
-    drawn = np.mean(values == values.max()) > MOST_SATURATED
-    if drawn or len(found) < fewest or local_order(found) < order:
-        return False
-    distance, nearest = cKDTree(found).query(found, k=2)
-    smooth = ndimage.gaussian_filter(values, 0.1 * np.median(distance[:, 1]))
-    half_way = (found + found[nearest[:, 1]]) / 2
-    at, between = (smooth[tuple(np.rint(p).astype(int).T)].mean() for p in (found, half_way))
-    dip = (at - between) / max(at - smooth.mean(), 1e-30)
-    return dip > LEAST_DIP and (_columns_seen(maps) / len(found) + 1) / 2 > mean
+    views = [_View(network, middle, scale) for scale in scales]
+    best = max(views, key=lambda view: view.right, default=None)
+    return best.spacing_px if best and best.shows_lattice(middle, **SURELY) else None
 
 
 def _usable_spacing(given: float | None, measured: float | None, shape) -> float | None:

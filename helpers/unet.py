@@ -16,7 +16,7 @@ from .lattice_filter import lattice_part
 
 INPUTS = 2  # the image, and the part of it that repeats
 TRAINED_SPACING_PX = 8.0
-TILE_PX = 640  # side of the square that one pass of the network answers for
+TILE_PX = 448  # side of the square that one pass of the network answers for
 MARGIN_PX = 96  # seen around it as well: the network's reach, so that tiles leave no seam
 STRIDE_PX = 16  # four halvings
 
@@ -67,9 +67,11 @@ def run_network(network: UNet, values, spacing_px: float, progress: bool = False
     """Probabilities (outputs, H, W) that a network gives an image (H, W) of a known spacing."""
     zoom = TRAINED_SPACING_PX / spacing_px
     size = [max(2, round(n * zoom / STRIDE_PX)) * STRIDE_PX for n in values.shape]
-    ready = torch.from_numpy(network_input(resample(values, size)))
-    maps = _in_tiles(ready, network, progress)
-    return np.stack([np.clip(resample(one, values.shape), 0, 1) for one in maps])
+    seen = _in_tiles(torch.from_numpy(network_input(resample(values, size))), network, progress)
+    maps = np.empty((len(seen), *values.shape), np.float32)
+    for one, whole in zip(seen, maps, strict=True):
+        np.clip(resample(one, values.shape), 0, 1, out=whole)
+    return maps
 
 
 def resample(values: np.ndarray, shape) -> np.ndarray:
