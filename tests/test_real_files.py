@@ -149,7 +149,9 @@ def test_mxene_is_hexagonal(real_file):
 def test_simulated_lead_titanate_in_a_dm4(real_file):
     image = load_image(real_file("PTO100-40nm-HAADF.dm4"))
     columns = located(image)
-    heavy, light = heavy_and_light(columns)
+    fitted = np.isfinite(columns.amplitude)  # at the upper edge it takes some oxygen for a column
+    assert fitted.mean() > 0.95
+    heavy, light = heavy_and_light(columns[fitted])
     pixel_nm = image.axes_manager[0].scale
     cells = image.data.size * pixel_nm**2 / (0.3904 * 0.4152)
     for sublattice in (heavy, light):
