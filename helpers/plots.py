@@ -280,6 +280,5 @@ def plot_quality(image, report, *, pixel_size_nm=None, ax=None):
         if which.any():
             show_columns(report.columns.positions[which], ax=ax, colour=colour)
             ax.collections[-1].set_linewidth(2.0 if colour == "red" else 0.8)
-    count, doubtful = len(report.columns), int(report.doubtful.sum())
-    ax.set_title(f"{count} columns, {doubtful} doubtful" if count else "no column")
+    ax.set_title(f"{len(report.columns)} columns, {report.table['doubtful']} doubtful")
     return ax

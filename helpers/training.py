@@ -1,6 +1,7 @@
 """Networks, and how they are trained: the loop, when it calms down, and when it ends."""
 
 from collections.abc import Iterator
+from copy import deepcopy
 
 import numpy as np
 import torch
@@ -14,10 +15,11 @@ ADAM_BETAS = (0.9, 0.98)  # gradients change fast as the noise level falls: forg
 LEARNING_RATE = 3e-3
 BETA_START = 31.0  # times its end value: the angle must settle before z may speak
 ANNEAL_STEPS = 360
-PATIENCE_STEPS = 80
+PATIENCE_STEPS, LONGEST = 80, 500  # the second in passes
 PART = 2048  # sub-images turned upright at a time
 LEAST_GAIN, LEAST_TOTAL_GAIN = 0.2, 400  # nats a sub-image, and of all: less is learnt by heart
 PACES = (1.0, 0.3)  # of the learning rate, one a stage
+ASTRAY = 50.0  # nats above the best pass: a step went wrong, its weights are taken back
 
 
 def network(n_in: int, n_out: int, hidden: int = 2, *, activation=nn.SiLU) -> nn.Sequential:
@@ -34,7 +36,8 @@ def schedule(count: int, epochs: int | None, history: list[dict]) -> Iterator[tu
     beta falls in the first part (or half of a given number of epochs). After it the learning rate
     falls when the loss has stopped falling; the second time that happens, training has converged.
     A network can learn a few hundred sub-images by heart: the fewer they are, the more must each
-    gain for training to go on. The loss of a pass is read from the row it leaves in `history`.
+    gain for training to go on. The loss of a pass is read from the row it leaves in `history`;
+    training does not end on one that went astray.
     """
     steps = steps_of(count)
     anneal = max(1, -(-ANNEAL_STEPS // steps) if epochs is None else epochs // 2)
@@ -48,10 +51,10 @@ def schedule(count: int, epochs: int | None, history: list[dict]) -> Iterator[tu
     least_gain = max(LEAST_GAIN, LEAST_TOTAL_GAIN / count)
     for pace in PACES:
         since, best = 0, np.inf
-        while since < patience:
+        while since < patience and len(history) < LONGEST:
             yield 1.0, LEARNING_RATE * pace
             loss = history[-1]["loss"]
-            since = 0 if loss < best - least_gain else since + 1
+            since = since + 1 if best - least_gain <= loss <= best + ASTRAY else 0
             best = min(best, loss)
 
 
@@ -72,7 +75,7 @@ def train(
     networks = [*motifs.encoder.parameters(), *motifs.decoder.parameters()]
     groups = [{"params": networks, "pace": 1}, {"params": noise, "pace": SIGMA_PACE}]
     optimiser = torch.optim.Adam(groups, lr=LEARNING_RATE, betas=ADAM_BETAS, fused=True)
-    history = []
+    history, best, kept = [], np.inf, None
     plan = schedule(len(c), epochs, history)
     bar = tqdm(plan, total=epochs, desc="rVAE", unit="epoch", disable=not progress)
     for factor, rate in bar:
@@ -81,6 +84,11 @@ def train(
         row = _one_pass(motifs, c, of_class, beta * factor, optimiser, chance)
         row |= {"beta": beta * factor, "learning_rate": rate}
         history.append({"epoch": len(history) + 1, **row})
+        if factor == 1.0 and row["loss"] < best:
+            best, kept = row["loss"], deepcopy(motifs.state_dict())
+        elif row["loss"] > best + ASTRAY:
+            motifs.load_state_dict(kept)
+            optimiser.state.clear()
         bar.set_postfix({name: f"{row[name]:.2f}" for name in ("loss", "misfit", "kl")})
     return history
 

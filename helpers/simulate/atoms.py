@@ -100,15 +100,12 @@ def graphene(
     """
     rng = np.random.default_rng(seed)
     cell = HEXAGONAL * CARBON_NM * np.sqrt(3) / pixel_size_nm
-    centres = rng.uniform(0, 1, (grains, 2)) * shape
-    places, angles = [], []
-    for number in range(grains):
-        angle = rng.uniform(0, np.pi / 3)
-        atoms = crystal(cell, np.array([[1 / 3, 1 / 3], [2 / 3, 2 / 3]]), angle, shape)
-        away = np.linalg.norm(atoms[:, None] - centres, axis=2)
-        places.append(atoms[away.argmin(axis=1) == number])
-        angles.append(np.full(len(places[-1]), angle))
-    places, angles = np.concatenate(places), np.concatenate(angles)
+    centres, turns = rng.uniform(0, 1, (grains, 2)) * shape, rng.uniform(0, np.pi / 3, grains)
+    sites = np.array([[1 / 3, 1 / 3], [2 / 3, 2 / 3]])
+    sheets = [crystal(cell, sites, turn, shape) for turn in turns]
+    own = [cKDTree(centres).query(sheet)[1] == n for n, sheet in enumerate(sheets)]
+    places = np.concatenate([sheet[mine] for sheet, mine in zip(sheets, own, strict=True)])
+    angles = np.repeat(turns, [mine.sum() for mine in own])
     second = cKDTree(places).query_pairs(0.1 / pixel_size_nm, output_type="ndarray")[:, 1]
     places, angles = (np.delete(values, second, axis=0) for values in (places, angles))
     odd = rng.random(len(places)) < silicon
