@@ -17,7 +17,7 @@ BETA_START = 31.0  # times its end value: the angle must settle before z may spe
 ANNEAL_STEPS = 360
 PATIENCE_STEPS, LONGEST = 80, 500  # the second in passes
 PART = 2048  # sub-images turned upright at a time
-LEAST_GAIN, LEAST_TOTAL_GAIN = 0.2, 400  # nats a sub-image, and of all: less is learnt by heart
+LEAST_GAIN, LEAST_TOTAL_GAIN = 0.2, 1000  # nats a sub-image, and of all: less is learnt by heart
 PACES = (1.0, 0.3)  # of the learning rate, one a stage
 ASTRAY = 50.0  # nats above the best pass: a step went wrong, its weights are taken back
 
