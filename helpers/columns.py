@@ -135,7 +135,9 @@ def locate_columns(image, probability: np.ndarray | None = None) -> Columns:
         )
         return Columns(np.empty((0, 2)), *np.empty((5, 0)))
     spacing = _spacing_of(peaks)
-    columns = _fit(values, peaks, probability[tuple(np.rint(peaks).astype(int).T)], spacing)
+    of_map = np.clip(probability[tuple(np.rint(peaks).astype(int).T)], 1e-3, 0.999)
+    confidence = special.expit(CONFIDENCE[0] + CONFIDENCE[1] * special.logit(of_map))
+    columns = _fit(values, peaks, confidence, spacing)
     margin = np.where(np.isnan(columns.amplitude), 0.5, -0.5)
     columns = columns[border_distance(columns.positions, values.shape) > margin]
     failed = np.isnan(columns.amplitude).sum()
@@ -176,11 +178,11 @@ def refine_columns(image, positions) -> Columns:
             "are they [row, column] in pixels of this image?"
         )
     spacing = _spacing_of(places[inside])
-    likely = getattr(positions, "probability", np.ones(len(places)))
+    confidence = np.array(getattr(positions, "probability", np.ones(len(places))))
     kept = np.clip(places[inside], 0, np.array(values.shape) - 1)
-    fitted = _fit(values, kept, likely[inside], spacing)
+    fitted = _fit(values, kept, confidence[inside], spacing)
     lost = np.full(len(places), WANDERED_OVER_SPACING * spacing)
-    result = Columns(places.copy(), *np.full((3, len(places)), np.nan), lost, likely)
+    result = Columns(places.copy(), *np.full((3, len(places)), np.nan), lost, confidence)
     for field in fields(result):
         getattr(result, field.name)[inside] = getattr(fitted, field.name)
     return result
@@ -201,7 +203,7 @@ def _as_probability(probability, shape) -> np.ndarray:
     return probability
 
 
-def _fit(image, peaks, likely, spacing) -> Columns:
+def _fit(image, peaks, confidence, spacing) -> Columns:
     """Start from the height over the lowest level near each peak; judge where the fit ends."""
     at = tuple(np.rint(peaks).astype(int).T)
     smooth = ndimage.gaussian_filter(image, 1)
@@ -217,9 +219,7 @@ def _fit(image, peaks, likely, spacing) -> Columns:
     parameters[~good] = np.nan
     positions = np.where(good[:, None], parameters[:, :2], peaks)
     position_sd = np.where(good, position_sd, largest)
-    constant, weight = CONFIDENCE
-    confidence = special.expit(constant + weight * special.logit(np.clip(likely, 1e-3, 0.999)))
-    return Columns(positions, *parameters[:, 2:].T, position_sd, confidence)
+    return Columns(positions, *parameters[:, 2:].T, position_sd, confidence.astype(float))
 
 
 def _without_doubles(columns: Columns, spacing: float) -> Columns:

@@ -95,5 +95,16 @@ def test_refining_keeps_every_row(case):
     assert len(columns) == len(places)
     assert np.abs(columns.positions[:-2] - truth).max() < 1
     assert np.isnan(columns.amplitude[-2:]).all() and (columns.position_sd_px[-2:] > 3).all()
+    assert (columns.probability == 1).all()
     with pytest.raises(ValueError, match="none of the 1 positions"):
         refine_columns(image, [[-5.0, -5.0]])
+
+
+def test_refining_keeps_the_confidence_and_leaves_the_table_it_was_given_alone(case):
+    _, _, columns = case
+    before = columns.probability.copy()
+    image = np.random.default_rng(0).poisson(render_columns(columns.positions) + BACKGROUND)
+    again = refine_columns(image, columns)
+    np.testing.assert_array_equal(again.probability, before)
+    np.testing.assert_array_equal(columns.probability, before)
+    assert again.probability is not columns.probability
