@@ -64,6 +64,7 @@ class Motifs(nn.Module):
         self.log_shift = nn.Parameter(torch.tensor(START))  # of the window's centre, in pixels
         self.register_buffer("axes", torch.eye(latent_dim))  # (d, d), rows: latents in terms of z
         self.register_buffer("reference", torch.zeros(len(basis)))  # (K,), its angle is zero
+        self.register_buffer("usual", torch.zeros(max(1, n_classes), len(basis)))  # of z = 0
         self.shifted = ShiftedSeries(basis)  # what is encoded may always lie off its centre
         self.series = self.shifted if offsets else AngleSeries(basis)
 
@@ -73,15 +74,24 @@ class Motifs(nn.Module):
 
     @torch.no_grad()
     def upright(self, c: torch.Tensor, of_class: torch.Tensor) -> torch.Tensor:
-        """Sub-images (B, K), each turned to where it agrees best with the motif of z = 0.
+        """Sub-images (B, K), each turned to where it agrees best with the usual motif.
 
         The encoder sees all of them in one orientation, and latents are invariant by construction.
         """
-        kinds = of_class if of_class.shape[1] else of_class[:1]  # without classes, one for all
-        at_zero = self.draw(c.new_zeros(len(kinds), len(self.axes)), kinds).expand_as(c)
-        turn = self.series.best_angle(self.series.of(c, at_zero))
-        centred = self.series.centred(c, at_zero, turn, self.log_sigma, self.log_shift)
+        usual = self.usual[of_class.argmax(-1)] if of_class.shape[1] else self.usual.expand_as(c)
+        turn = self.series.best_angle(self.series.of(c, usual))
+        centred = self.series.centred(c, usual, turn, self.log_sigma, self.log_shift)
         return self.series.rotate(centred, -turn)
+
+    @torch.no_grad()
+    def renew_usual(self, of_class: torch.Tensor) -> None:
+        """Take the motifs of z = 0 as the usual ones, one for each class.
+
+        To be done early in training only: where two turns agree nearly as well, another usual motif
+        may prefer the other one, and the encoder would have to learn such columns anew.
+        """
+        kinds = CLASS_SIZE * torch.eye(len(self.usual), of_class.shape[1], device=of_class.device)
+        self.usual.copy_(self.draw(kinds.new_zeros(len(kinds), len(self.axes)), kinds))
 
     def propose(self, upright, of_class: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and log-variance of z, (B, d) each, from sub-images that stand upright."""

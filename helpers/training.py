@@ -1,7 +1,6 @@
 """Networks, and how they are trained: the loop, when it calms down, and when it ends."""
 
 from collections.abc import Iterator
-from copy import deepcopy
 
 import numpy as np
 import torch
@@ -14,12 +13,12 @@ SIGMA_PACE = 5  # one number falls by a factor of ten: it may move faster than t
 ADAM_BETAS = (0.9, 0.98)  # gradients change fast as the noise level falls: forget old ones
 LEARNING_RATE = 3e-3
 BETA_START = 31.0  # times its end value: the angle must settle before z may speak
-ANNEAL_STEPS = 360
-PATIENCE_STEPS, LONGEST = 80, 500  # the second in passes
+ANNEAL_STEPS, PATIENCE_STEPS, COOLING_STEPS = 360, 80, 160
+SETTLED_STEPS = 540  # after them, what is called upright stays so
+LONGEST = 500  # passes, should the loss never stop falling
 PART = 2048  # sub-images turned upright at a time
-LEAST_GAIN, LEAST_TOTAL_GAIN = 0.2, 1000  # nats a sub-image, and of all: less is learnt by heart
-PACES = (1.0, 0.3)  # of the learning rate, one a stage
-ASTRAY = 50.0  # nats above the best pass: a step went wrong, its weights are taken back
+LEAST_GAIN, LEAST_TOTAL_GAIN = 0.2, 400  # nats a sub-image, and of all: less is learnt by heart
+FEW = 300  # sub-images: they can be learnt by heart, unless the weights are kept small
 
 
 def network(n_in: int, n_out: int, hidden: int = 2, *, activation=nn.SiLU) -> nn.Sequential:
@@ -33,29 +32,27 @@ def network(n_in: int, n_out: int, hidden: int = 2, *, activation=nn.SiLU) -> nn
 def schedule(count: int, epochs: int | None, history: list[dict]) -> Iterator[tuple[float, float]]:
     """Yield beta, as a multiple of its end value, and the learning rate for each pass.
 
-    beta falls in the first part (or half of a given number of epochs). After it the learning rate
-    falls when the loss has stopped falling; the second time that happens, training has converged.
-    A network can learn a few hundred sub-images by heart: the fewer they are, the more must each
-    gain for training to go on. The loss of a pass is read from the row it leaves in `history`;
-    training does not end on one that went astray.
+    beta falls in the first part (or half of a given number of epochs). When the loss has then
+    stopped falling, the learning rate falls to zero in a few last passes. A network can learn a few
+    hundred sub-images by heart: the fewer they are, the more must each gain for training to go on.
+    The loss of a pass is read from the row it leaves in `history`.
     """
     steps = steps_of(count)
     anneal = max(1, -(-ANNEAL_STEPS // steps) if epochs is None else epochs // 2)
     for epoch in range(anneal):
         yield 1 + (BETA_START - 1) * (1 - epoch / anneal), LEARNING_RATE
-    if epochs is not None:
-        for left in range(epochs - anneal, 0, -1):
-            yield 1.0, LEARNING_RATE * max(0.1, left / (epochs - anneal))
-        return
-    patience = max(2, -(-PATIENCE_STEPS // steps))
-    least_gain = max(LEAST_GAIN, LEAST_TOTAL_GAIN / count)
-    for pace in PACES:
+    cooling = -(-COOLING_STEPS // steps) if epochs is None else epochs - anneal
+    if epochs is None:
+        patience = max(2, -(-PATIENCE_STEPS // steps))
+        least_gain = max(LEAST_GAIN, LEAST_TOTAL_GAIN / count)
         since, best = 0, np.inf
         while since < patience and len(history) < LONGEST:
-            yield 1.0, LEARNING_RATE * pace
+            yield 1.0, LEARNING_RATE
             loss = history[-1]["loss"]
-            since = since + 1 if best - least_gain <= loss <= best + ASTRAY else 0
+            since = since + 1 if loss >= best - least_gain else 0
             best = min(best, loss)
+    for left in range(cooling, 0, -1):
+        yield 1.0, LEARNING_RATE * left / cooling
 
 
 def steps_of(count: int) -> int:
@@ -73,22 +70,20 @@ def train(
     chance = torch.Generator(c.device).manual_seed(seed)
     noise = [motifs.log_sigma, motifs.log_shift]
     networks = [*motifs.encoder.parameters(), *motifs.decoder.parameters()]
-    groups = [{"params": networks, "pace": 1}, {"params": noise, "pace": SIGMA_PACE}]
-    optimiser = torch.optim.Adam(groups, lr=LEARNING_RATE, betas=ADAM_BETAS, fused=True)
-    history, best, kept = [], np.inf, None
+    groups = [{"params": networks, "pace": 1, "weight_decay": min(1.0, (FEW / len(c)) ** 2)}]
+    groups += [{"params": noise, "pace": SIGMA_PACE, "weight_decay": 0.0}]
+    optimiser = torch.optim.AdamW(groups, lr=LEARNING_RATE, betas=ADAM_BETAS, fused=True)
+    history, settled = [], -(-SETTLED_STEPS // steps_of(len(c)))
     plan = schedule(len(c), epochs, history)
     bar = tqdm(plan, total=epochs, desc="rVAE", unit="epoch", disable=not progress)
     for factor, rate in bar:
         for group in optimiser.param_groups:
             group["lr"] = rate * group["pace"]
+        if len(history) <= settled:
+            motifs.renew_usual(of_class)
         row = _one_pass(motifs, c, of_class, beta * factor, optimiser, chance)
-        row |= {"beta": beta * factor, "learning_rate": rate}
-        history.append({"epoch": len(history) + 1, **row})
-        if factor == 1.0 and row["loss"] < best:
-            best, kept = row["loss"], deepcopy(motifs.state_dict())
-        elif row["loss"] > best + ASTRAY:
-            motifs.load_state_dict(kept)
-            optimiser.state.clear()
+        about = {"beta": beta * factor, "learning_rate": rate}
+        history.append({"epoch": len(history) + 1, **row, **about})
         bar.set_postfix({name: f"{row[name]:.2f}" for name in ("loss", "misfit", "kl")})
     return history
 

@@ -10,7 +10,7 @@ from benchmarks.judge import spatial_order
 from scipy import ndimage
 from test_harmonics import motif
 
-from helpers import RVAE
+from helpers import RVAE, training
 from helpers.angles import align_gauge, fold_angles
 from helpers.harmonics import DiskHarmonics
 from helpers.posterior import AngleSeries
@@ -221,6 +221,32 @@ def test_history_has_one_row_a_pass(two_kinds):
     assert long[-1]["beta"] == 1 and long[0]["beta"] == 31
     assert long[-1]["loss"] < long[0]["loss"]
     assert model.encode(stack, normalization="model").latent.shape == (60, 1)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_training_ends_calmly_though_motifs_have_nearly_equal_ways_to_stand(seed):
+    parts = [turned_stack(400, fold, noise=0.3, seed=fold) for fold in (2, 4)]
+    stack = np.concatenate([part for part, _ in parts])
+    rows = RVAE(WINDOW, seed=seed).fit(stack, progress=False).history
+    best = min(row["loss"] for row in rows if row["beta"] == 1)
+    assert rows[-1]["loss"] < best + 1  # nats a sub-image
+    assert rows[-1]["learning_rate"] < 0.1 * rows[0]["learning_rate"]
+
+
+def test_what_is_called_upright_is_settled_before_training_ends(monkeypatch):
+    stack, _ = turned_stack(200)
+    usual = []
+
+    def remembering(motifs, *rest):
+        usual.append(motifs.usual.clone())
+        return one_pass(motifs, *rest)
+
+    one_pass = training._one_pass
+    monkeypatch.setattr(training, "_one_pass", remembering)
+    RVAE(WINDOW).fit(stack, progress=False)
+    settled = -(-training.SETTLED_STEPS // training.steps_of(len(stack)))
+    assert all((motif == usual[-1]).all() for motif in usual[settled:]) and len(usual) > settled + 1
+    assert not (usual[settled - 1] == usual[-1]).all()
 
 
 def test_saved_model_comes_back_whole(two_kinds, tmp_path):
