@@ -1,8 +1,8 @@
 """Lattices that the segmenter was never shown, drawn at any spacing, dose and background.
 
-A column counts as found if a true one lies within 0.3 of the spacing. Columns as near as that to
-the border are left out, found or true: they may truly lie just outside, or the other way round.
-Programs that do not report columns near the border can be given a wider one.
+A column counts as found if a true one lies within 0.3 of the spacing; each is used once. Columns as
+near as that to the border are left out, found or true: they may truly lie just outside, or the
+other way round. Programs that do not report columns near the border can be given a wider one.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from helpers.simulate.lattices import HEXAGONAL, crystal, nearest_distance, render_columns
+from helpers.simulate.truth import match_columns
 
 WITHIN = 0.3  # of the spacing
 STRONTIUM, IRON = (0.0, 0.183, 0.317), 0.0972  # heights along c, and the same from c/2 on
@@ -63,19 +63,15 @@ def score(found, case: Case, *, border: float = WITHIN) -> dict[str, float]:
 
     `border`, what is left out at each side, is in units of the spacing.
     """
-    limit, margin = WITHIN * case.spacing_px, border * case.spacing_px
+    found, margin = np.reshape(found, (-1, 2)), border * case.spacing_px
     inner = np.array(case.image.shape) - 1 - margin
-
-    def nearest(some, others):
-        some = some[((some >= margin) & (some <= inner)).all(axis=1)]
-        if len(some) == 0 or len(others) == 0:
-            return np.full(max(len(some), 1), np.inf)
-        return cKDTree(others).query(some)[0]
-
-    found = np.reshape(found, (-1, 2))
-    off, missed = nearest(found, case.truth), nearest(case.truth, found)
-    precision, recall = (off < limit).mean(), (missed < limit).mean()
+    pairs, partners = match_columns(found, case.truth, within_px=WITHIN * case.spacing_px)
+    here, there = (
+        ((places >= margin) & (places <= inner)).all(axis=1) for places in (found, case.truth)
+    )
+    precision = here[pairs].sum() / max(here.sum(), 1)
+    recall = there[partners].sum() / max(there.sum(), 1)
     f1 = 2 * precision * recall / max(precision + recall, 1e-9)
-    right = off[off < limit]
-    rms = float(np.sqrt(np.mean(right**2) / 2)) if len(right) else np.nan
+    off = (found[pairs] - case.truth[partners])[here[pairs]]
+    rms = float(np.sqrt(np.mean(off**2))) if len(off) else np.nan
     return {"f1": float(f1), "precision": float(precision), "recall": float(recall), "rms_px": rms}
