@@ -17,12 +17,14 @@ FEWEST_NEIGHBOURS = 2.0  # inside the disk, on average
 EQUAL_SCORE = 0.01  # sizes this close to the best count as equal: the smallest of them is taken
 DEFAULT_OVER_SPACING = np.array([1.5, 2, 2.5, 3, 3.5, 4, 5, 6])
 SMALLEST_PX = 8
-SAMPLE = 500  # sub-images a size: enough for means within a few per cent
+SAMPLE, ALIKE = 500, 8  # sub-images a size, and how many are averaged to a motif
+FOLDS = (2, 3, 4, 6)  # turns for which a motif may be mistaken for itself: 180 degrees to 60
 # A mixed second difference in either direction: blind to what is smooth over three pixels.
 ROUGHNESS = np.outer([1, -2, 1], [1, -2, 1]) / 6
 
 NUMBERS = ("window_nm", "share_kept", "neighbours", "overlap", "angle_error_deg", "score")
 ROW = [("window_px", int), ("kept", int), ("order_share", float, (LARGEST_ORDER + 1,))]
+ROW += [("ambiguity", float, (len(FOLDS),))]
 ROW += [(name, float) for name in NUMBERS]
 
 
@@ -36,9 +38,11 @@ class WindowReport:
         `window_px`, `window_nm` (NaN without calibration); `kept` and `share_kept`, the columns
         whose window lies inside the image; `neighbours` inside the disk; `overlap`, the share of
         the disk that the nearest column's disk covers too; `order_share` (7,), how the variance
-        above the noise divides among the angular orders m = 0 .. 6; `angle_error_deg`, the
-        expected error of the angle (median column); `score`, the expected share of all columns
-        whose angle is right within one degree.
+        above the noise divides among the angular orders m = 0 .. 6; `ambiguity` (4,), the share of
+        columns that would be taken for themselves turned by 180, 120, 90 or 60 degrees, one half
+        where nothing tells the two apart; `angle_error_deg`, the expected error of the angle
+        (median column); `score`, the expected share of all columns whose angle is right within one
+        degree.
     recommended_px : int
     reason : str
     """
@@ -61,13 +65,12 @@ class WindowReport:
 def window_report(image, positions, sizes_px=None) -> WindowReport:
     """Compare window sizes for one image and recommend one.
 
-    The expected angle error is the Cramér-Rao bound ``sigma**2 / sum m**2 |c_m|**2`` of each
-    sub-image. The noise sigma is measured in the image (the larger of its roughness from pixel to
-    pixel and the difference between the sub-images most alike) and taken away from the power. The
-    error falls with size for ever, but so does the share of columns whose window lies inside the
-    image: the score, share kept times the chance of an angle within one degree, has its best value
-    between. Recommended is the smallest of the best among the sizes whose disk holds at least two
-    neighbours. The bound knows nothing of motifs that nearly repeat under a turn, nor of defects.
+    The expected angle error is read from the image itself: sub-images most alike are averaged to
+    a motif, and what each differs from it along the change that a small turn would make is the
+    error of its angle. That error falls with size for ever, but so does the share of columns whose
+    window lies inside the image: the score, share kept times the chance of an angle within one
+    degree, has its best value between. Recommended is the smallest of the best among the sizes
+    whose disk holds at least two neighbours.
 
     Parameters
     ----------
@@ -89,7 +92,7 @@ def window_report(image, positions, sizes_px=None) -> WindowReport:
     table = np.zeros(len(sizes), ROW)
     table["window_px"] = sizes
     table["window_nm"] = table["window_px"] * (pixel_size_nm(image) or np.nan)
-    for unknown in ("neighbours", "overlap", "order_share", "angle_error_deg"):
+    for unknown in ("neighbours", "overlap", "order_share", "ambiguity", "angle_error_deg"):
         table[unknown] = np.nan  # until a window of that size lies inside the image
     for row in table:
         kept = inside_image(values.shape, places, row["window_px"])
@@ -123,34 +126,57 @@ def _count(row, positions, kept, spacing) -> None:
     row["overlap"] = np.mean(2 / np.pi * lens)
 
 
-def _judge(row, values, positions, noise) -> None:
-    """Fill in what the sub-images tell: angular orders, angle error and score."""
+def _judge(row, values, positions, rough) -> None:
+    """Fill in what the sub-images tell: angular orders, angle error, ambiguity and score."""
     some = np.linspace(0, len(positions) - 1, min(len(positions), SAMPLE)).astype(int)
     basis = DiskHarmonics.build(row["window_px"])
-    coefficients = basis.project(cut_subimages(values, positions[some], row["window_px"])[0])
-    noise = max(noise, _unlikeness(coefficients), 1e-30)
-    numbers = np.bincount(basis.order)
-    numbers[0] -= 1  # the constant is no part of the power
-    power = angular_power(coefficients, basis) - noise * numbers  # (M, m_max + 1)
-    share = np.maximum(power.mean(axis=0), 0)
-    share = share / max(share.sum(), 1e-30)
+    c = basis.project(cut_subimages(values, positions[some], row["window_px"])[0]).astype(float)
+    alike = min(ALIKE, len(c) - 1)
+    mean = c[_most_alike(c, np.zeros_like(c), alike)].mean(axis=1) if alike else c
+    spread = np.mean((c - mean) ** 2, axis=1) * alike / (alike + 1)
+    noise = max(rough, float(np.median(spread)), 1e-30)
+    numbers = np.bincount(basis.order) - (np.arange(basis.order.max() + 1) == 0)  # no constant
+    power = np.maximum(angular_power(mean, basis) - noise * numbers / max(alike, 1), 0)
+    share = power.mean(axis=0) / max(power.mean(axis=0).sum(), 1e-30)
     row["order_share"] = np.pad(share, (0, LARGEST_ORDER))[: LARGEST_ORDER + 1]
-    information = np.maximum(power @ np.arange(len(share)) ** 2 / noise, 1e-12)  # (M,)
-    error_deg = np.minimum(np.rad2deg(1 / np.sqrt(information)), NOTHING_KNOWN_DEG)
+    change = 1 - np.cos(2 * np.pi * np.outer(np.arange(power.shape[1]), 1 / np.array(FOLDS)))
+    row["ambiguity"] = special.ndtr(-np.sqrt(power @ change / (2 * noise))).mean(axis=0)
+    error_deg = _angle_errors_deg(c, basis, noise, alike) if alike else [NOTHING_KNOWN_DEG]
     row["angle_error_deg"] = np.median(error_deg)
-    right = special.erf(RIGHT_WITHIN_DEG / (np.sqrt(2) * error_deg)).mean()
+    right = special.erf(RIGHT_WITHIN_DEG / (np.sqrt(2) * np.maximum(error_deg, 1e-9))).mean()
     row["score"] = row["share_kept"] * right
 
 
-def _unlikeness(coefficients) -> float:
-    """Noise variance of a coefficient, from each sub-image and the one most like it.
+def _angle_errors_deg(c, basis, noise, alike) -> np.ndarray:
+    """Expected error of each angle (M,), in degrees, from how like sub-images scatter.
 
-    Sees the noise that a filter has made smooth, which the roughness of the image does not.
+    The mean of the sub-images most alike is a motif; what a sub-image differs from it along the
+    change that a small turn would make is read as an error of its angle. This counts all that makes
+    like columns unlike: shot noise, which is strongest where the motif is bright, the jitter of
+    lines, and columns that were not quite centred. So that chance does not choose the answer, which
+    are alike is decided by everything *but* that change.
     """
-    if len(coefficients) < 3:
-        return 0.0
-    squared = neighbour_distance(coefficients[:, 1:]) ** 2
-    return float(np.median(squared)) / (2 * coefficients.shape[1])
+    turn = np.zeros_like(c)
+    for _ in range(2):
+        near = _most_alike(c, turn, alike)  # (M, alike)
+        mean = c[near].mean(axis=1)
+        still, cosine, sine = basis.split(mean)
+        slope = np.hstack([0 * still, -sine * basis.pair_order, cosine * basis.pair_order])
+        turn = slope / np.maximum(np.linalg.norm(slope, axis=1, keepdims=True), 1e-30)
+    steepness = np.sum(slope**2, axis=1) - noise * np.sum(basis.order**2) / alike
+    off = np.sum(slope * (c - mean), axis=1) / np.maximum(steepness, 1e-30)
+    squared = off**2 * alike / (alike + 1)
+    squared = (squared + squared[near].sum(axis=1)) / (alike + 1)
+    return np.minimum(np.rad2deg(np.sqrt(squared)), NOTHING_KNOWN_DEG)
+
+
+def _most_alike(c, turn, alike: int) -> np.ndarray:
+    """Rows (M, alike) of the sub-images most like each, differences along `turn` (M, K) apart."""
+    length = np.sum(c**2, axis=1)
+    apart = length[:, None] + length - 2 * c @ c.T
+    apart -= (np.sum(turn * c, axis=1)[:, None] - turn @ c.T) ** 2
+    np.fill_diagonal(apart, np.inf)
+    return np.argsort(apart, axis=1)[:, :alike]
 
 
 def _recommended(table) -> int:
