@@ -17,7 +17,8 @@ FEWEST_NEIGHBOURS = 2.0  # inside the disk, on average
 EQUAL_SCORE = 0.01  # sizes this close to the best count as equal: the smallest of them is taken
 DEFAULT_OVER_SPACING = np.array([1.5, 2, 2.5, 3, 3.5, 4, 5, 6])
 SMALLEST_PX = 8
-SAMPLE, ALIKE = 500, 8  # sub-images a size, and how many are averaged to a motif
+PATCHES, PATCH = 5, 100  # where sub-images are compared: columns around this many others …
+ALIKE = 8  # … of which so many are averaged to a motif
 FOLDS = (2, 3, 4, 6)  # turns for which a motif may be mistaken for itself: 180 degrees to 60
 # A mixed second difference in either direction: blind to what is smooth over three pixels.
 ROUGHNESS = np.outer([1, -2, 1], [1, -2, 1]) / 6
@@ -128,11 +129,12 @@ def _count(row, positions, kept, spacing) -> None:
 
 def _judge(row, values, positions, rough) -> None:
     """Fill in what the sub-images tell: angular orders, angle error, ambiguity and score."""
-    some = np.linspace(0, len(positions) - 1, min(len(positions), SAMPLE)).astype(int)
+    some, patch = _patches(positions)
     basis = DiskHarmonics.build(row["window_px"])
-    c = basis.project(cut_subimages(values, positions[some], row["window_px"])[0]).astype(float)
+    stack = cut_subimages(values, positions[some], row["window_px"])[0]
+    c = basis.project(stack).astype(np.float64)
     alike = min(ALIKE, len(c) - 1)
-    mean = c[_most_alike(c, np.zeros_like(c), alike)].mean(axis=1) if alike else c
+    mean = c[_most_alike(c, patch, np.zeros_like(c), alike)].mean(axis=1) if alike else c
     spread = np.mean((c - mean) ** 2, axis=1) * alike / (alike + 1)
     noise = max(rough, float(np.median(spread)), 1e-30)
     numbers = np.bincount(basis.order) - (np.arange(basis.order.max() + 1) == 0)  # no constant
@@ -141,13 +143,25 @@ def _judge(row, values, positions, rough) -> None:
     row["order_share"] = np.pad(share, (0, LARGEST_ORDER))[: LARGEST_ORDER + 1]
     change = 1 - np.cos(2 * np.pi * np.outer(np.arange(power.shape[1]), 1 / np.array(FOLDS)))
     row["ambiguity"] = special.ndtr(-np.sqrt(power @ change / (2 * noise))).mean(axis=0)
-    error_deg = _angle_errors_deg(c, basis, noise, alike) if alike else [NOTHING_KNOWN_DEG]
+    error_deg = _angle_errors_deg(c, patch, basis, noise, alike) if alike else [NOTHING_KNOWN_DEG]
     row["angle_error_deg"] = np.median(error_deg)
     right = special.erf(RIGHT_WITHIN_DEG / (np.sqrt(2) * np.maximum(error_deg, 1e-9))).mean()
     row["score"] = row["share_kept"] * right
 
 
-def _angle_errors_deg(c, basis, noise, alike) -> np.ndarray:
+def _patches(positions) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the columns of a few patches, and the patch of each.
+
+    Within a patch like columns are turned alike, thick alike, and of one grain, but for the few
+    patches that a boundary crosses.
+    """
+    count = min(PATCH, len(positions))
+    middles = np.linspace(0, len(positions) - 1, min(PATCHES, len(positions) // count) + 2)[1:-1]
+    around = cKDTree(positions).query(positions[middles.astype(int)], range(1, count + 1))[1]
+    return around.ravel(), np.repeat(np.arange(len(around)), count)
+
+
+def _angle_errors_deg(c, patch, basis, noise, alike) -> np.ndarray:
     """Expected error of each angle (M,), in degrees, from how like sub-images scatter.
 
     The mean of the sub-images most alike is a motif; what a sub-image differs from it along the
@@ -158,24 +172,24 @@ def _angle_errors_deg(c, basis, noise, alike) -> np.ndarray:
     """
     turn = np.zeros_like(c)
     for _ in range(2):
-        near = _most_alike(c, turn, alike)  # (M, alike)
+        near = _most_alike(c, patch, turn, alike)  # (M, alike)
         mean = c[near].mean(axis=1)
         still, cosine, sine = basis.split(mean)
         slope = np.hstack([0 * still, -sine * basis.pair_order, cosine * basis.pair_order])
         turn = slope / np.maximum(np.linalg.norm(slope, axis=1, keepdims=True), 1e-30)
     steepness = np.sum(slope**2, axis=1) - noise * np.sum(basis.order**2) / alike
-    off = np.sum(slope * (c - mean), axis=1) / np.maximum(steepness, 1e-30)
-    squared = off**2 * alike / (alike + 1)
+    along = np.sum(turn * (c - mean), axis=1)
+    squared = along**2 * alike / (alike + 1) / np.maximum(steepness, 1e-30)
     squared = (squared + squared[near].sum(axis=1)) / (alike + 1)
     return np.minimum(np.rad2deg(np.sqrt(squared)), NOTHING_KNOWN_DEG)
 
 
-def _most_alike(c, turn, alike: int) -> np.ndarray:
-    """Rows (M, alike) of the sub-images most like each, differences along `turn` (M, K) apart."""
+def _most_alike(c, patch, turn, alike: int) -> np.ndarray:
+    """Rows (M, alike) of those of its patch most like each sub-image, but along `turn`."""
     length = np.sum(c**2, axis=1)
     apart = length[:, None] + length - 2 * c @ c.T
     apart -= (np.sum(turn * c, axis=1)[:, None] - turn @ c.T) ** 2
-    np.fill_diagonal(apart, np.inf)
+    apart[(patch[:, None] != patch) | np.eye(len(c), dtype=bool)] = np.inf
     return np.argsort(apart, axis=1)[:, :alike]
 
 
