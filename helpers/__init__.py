@@ -27,6 +27,7 @@ _NAMES = {  # module: its public names
     "angles": "align_gauge fold_angles lattice_direction posterior_order rotational_order "
     "symmetry_scores",
     "maps": "angle_map latent_map save_results",
+    "player": "Player",
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}
 

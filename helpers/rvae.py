@@ -188,7 +188,7 @@ class RVAE:
 
     def fit(
         self, stack, *, epochs: int | None = None, progress: bool = True,
-        pixel_size_nm: float | None = None, classes=None,
+        pixel_size_nm: float | None = None, classes=None, watch=None,
     ) -> RVAE:  # fmt: skip
         """Train on sub-images (M, w, w) and return the model.
 
@@ -205,6 +205,8 @@ class RVAE:
         classes : (M,) of str or int, optional
             What is known of each sub-image, such as its sublattice. Latents and angles then tell
             what varies *within* a class, and `encode` and `decode` want classes too.
+        watch : callable, optional
+            Called after each pass with its row of `history`.
 
         Raises
         ------
@@ -226,7 +228,7 @@ class RVAE:
         with one_thread():
             self.history = train(
                 self._motifs, c, of_class,
-                epochs=epochs, beta=self.beta, seed=self.seed, progress=progress,
+                epochs=epochs, beta=self.beta, seed=self.seed, progress=progress, watch=watch,
             )  # fmt: skip
             self._settle(c, of_class)
         return self

@@ -61,7 +61,7 @@ def steps_of(count: int) -> int:
 
 
 def train(
-    motifs, c, of_class, *, epochs: int | None, beta: float, seed: int, progress: bool
+    motifs, c, of_class, *, epochs: int | None, beta: float, seed: int, progress: bool, watch=None
 ) -> list[dict]:
     """Fit `motifs` to coefficients c (M, K) of classes (M, n); return one row a pass.
 
@@ -84,6 +84,8 @@ def train(
         row = _one_pass(motifs, c, of_class, beta * factor, optimiser, chance)
         about = {"beta": beta * factor, "learning_rate": rate}
         history.append({"epoch": len(history) + 1, **row, **about})
+        if watch:
+            watch(history[-1])
         bar.set_postfix({name: f"{row[name]:.2f}" for name in ("loss", "misfit", "kl")})
     return history
 

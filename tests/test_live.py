@@ -1,0 +1,114 @@
+"""Widgets in a real JupyterLab: a slider moved in the browser is drawn anew by Python."""
+
+import json
+import re
+import subprocess
+import sys
+import time
+
+import pytest
+from playwright.sync_api import expect
+from test_site import browser  # noqa: F401
+
+CELL = """
+import matplotlib.pyplot as plt
+from helpers.player import Player
+
+def draw(size):
+    figure, ax = plt.subplots(figsize=(3, 2))
+    ax.plot([0, size])
+    return figure
+
+player = Player(draw, range(16, 40, 2), name="window (px)", alt="a window of {} px")
+player
+"""
+
+PICKER = """
+import numpy as np
+from helpers.picker import WindowPicker
+from helpers.simulate.lattices import render_columns
+
+places = 10.0 + 12 * np.stack(np.mgrid[:18, :18], axis=-1).reshape(-1, 2)
+image = render_columns((230, 230), places, np.ones(len(places)), 2.0) + 0.3
+image = np.random.default_rng(0).poisson(20 * image).astype(float)
+picker = WindowPicker(image, places, sizes_px=[12, 20, 30])
+picker
+"""
+
+
+def notebook(*sources: str) -> str:
+    cells = [
+        {"cell_type": "code", "id": f"live-{i}", "metadata": {}, "source": source,
+         "execution_count": None, "outputs": []}
+        for i, source in enumerate(sources)
+    ]  # fmt: skip
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    about = {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4}
+    return json.dumps(about | {"nbformat_minor": 5})
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """The address of a JupyterLab of this environment, in an empty folder."""
+    folder = tmp_path_factory.mktemp("lab")
+    (folder / "live.ipynb").write_text(notebook(CELL, "print('now', player.index)"))
+    (folder / "picker.ipynb").write_text(notebook(PICKER))
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--port=0"]
+    command += ["--IdentityProvider.token=", "--ServerApp.password=", f"--notebook-dir={folder}"]
+    log = folder.parent / "lab.log"
+    with log.open("w") as file, subprocess.Popen(command, stderr=file, cwd=folder) as server:
+        address, end = None, time.monotonic() + 60
+        while not address and time.monotonic() < end:
+            time.sleep(0.2)
+            address = re.search(r"http://(?:127\.0\.0\.1|localhost):\d+/", log.read_text())
+        assert address, f"JupyterLab did not start: {log.read_text()}"
+        yield address.group()
+        server.terminate()
+
+
+def run_first_cell(page, address: str, text: str) -> None:
+    page.goto(address)
+    page.get_by_text(text).first.click(timeout=60_000)
+    page.get_by_text("(ipykernel) | Idle").wait_for(timeout=60_000)
+    page.keyboard.press("Shift+Enter")
+
+
+def test_a_player_asks_python_for_each_picture(lab, browser):  # noqa: F811
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    run_first_cell(page, f"{lab}lab/tree/live.ipynb?reset", "player = Player")
+    slider = page.get_by_role("slider", name="window (px)")
+    slider.wait_for(timeout=60_000)
+    image = page.locator("img[data-index]")
+    expect(image).to_have_attribute("alt", "a window of 16 px")
+    before = image.get_attribute("src")
+    slider.press("ArrowRight")
+    slider.press("ArrowRight")
+    expect(image).to_have_attribute("alt", "a window of 20 px")
+    expect(image).not_to_have_attribute("src", before)
+    assert image.evaluate("element => element.decode().then(() => element.naturalWidth)") > 0
+    page.get_by_text("print('now'").first.click()
+    page.keyboard.press("Shift+Enter")
+    page.get_by_text("now 2").wait_for(timeout=20_000)
+    page.close()
+
+
+def test_the_window_picker_moves_and_trains(lab, browser):  # noqa: F811
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    run_first_cell(page, f"{lab}lab/tree/picker.ipynb?reset", "picker = WindowPicker")
+    slider = page.get_by_role("slider", name="window (px)")
+    slider.wait_for(timeout=60_000)
+    picture = page.locator("img[data-index]")
+    for act in (
+        lambda: slider.press("End"),
+        lambda: picture.click(position={"x": 60, "y": 200}),
+    ):
+        before = picture.get_attribute("src")
+        act()
+        expect(picture).not_to_have_attribute("src", before)
+    expect(picture).to_have_attribute("alt", re.compile("window of 30 px"))
+    page.get_by_role("button", name="train at this size").click()
+    maps = page.get_by_alt_text("Maps of the angle")
+    maps.wait_for(timeout=60_000)
+    assert maps.evaluate("element => element.decode().then(() => element.naturalWidth)") > 0
+    expect(page.get_by_role("status").filter(has_text="trained at 30 px")).to_be_visible()
+    page.close()
