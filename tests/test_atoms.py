@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from ferroelectric import PBTIO3_NM, ferroelectric
 from scipy.spatial import cKDTree
 
-from helpers.simulate.atoms import CARBON_NM, PBTIO3_NM, Probe, ferroelectric, graphene
+from helpers.simulate.atoms import CARBON_NM, Probe, graphene
 from helpers.simulate.scan import Scan, scan_specimen
 
 

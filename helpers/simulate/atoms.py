@@ -1,11 +1,8 @@
-"""Images as sums of atoms: graphene with silicon and grains, a ferroelectric with two domains.
+"""Images as sums of atoms: graphene with silicon and grains.
 
 Every atom, or column of atoms, adds the image of the probe times its own height: the incoherent
-image of a single layer. For the ferroelectric, whose columns are thick, the heights are effective
-ones. `scan_specimen` records these specimens as it does all others.
+image of a single layer. `scan_specimen` records these specimens as it does all others.
 """
-
-from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,8 +17,6 @@ from .truth import Truth
 MARGIN_NM = 0.8  # drawn around the field, so that drift and jitter find something there
 CARBON_NM = 0.142
 SILICON_TO_CARBON = (14 / 6) ** 1.64  # an assumption: powers from 1.6 to 2 are in use
-PBTIO3_NM = (0.3904, 0.4152)
-TITANIUM_AT, TITANIUM_TO_LEAD = 0.5377, 0.44  # along c; as in a multislice image of 40 nm
 
 
 @dataclass(frozen=True)
@@ -109,41 +104,13 @@ def graphene(
     second = cKDTree(places).query_pairs(0.1 / pixel_size_nm, output_type="ndarray")[:, 1]
     places, angles = (np.delete(values, second, axis=0) for values in (places, angles))
     odd = rng.random(len(places)) < silicon
-    truth = _truth(places, np.where(odd, "Si", "C"), np.zeros(len(places), int), angles, odd)
+    truth = truth_of(places, np.where(odd, "Si", "C"), np.zeros(len(places), int), angles, odd)
     heights = height * np.where(odd, SILICON_TO_CARBON, 1)
     return AtomSum(shape, pixel_size_nm, Probe(60, 32, 0.05), truth, heights)
 
 
-def ferroelectric(
-    *, shape: tuple[int, int] = (512, 512), pixel_size_nm: float = 0.016, angle_deg: float = 8.0,
-    height: float = 0.15, seed: int = 0,
-) -> AtomSum:  # fmt: skip
-    """PbTiO3 along [100] in two domains of opposite polarisation, side by side.
-
-    c points upwards, turned by `angle_deg`. `sign` of the truth is +1 in the domain whose titanium
-    lies towards +c from the middle of its four leads, -1 in the other; `angle_rad` is the direction
-    of that displacement. `height` is the fraction of the beam that a lead column scatters. Oxygen
-    is too faint to be drawn.
-    """
-    rng = np.random.default_rng(seed)
-    cell = np.diag(PBTIO3_NM) / pixel_size_nm  # a to the right, c upwards, then turned
-    sites = np.array([[0, 0, 0, 0], [0.5, 0.5, 1, TITANIUM_AT - 0.5]])
-    columns = crystal(cell, sites, np.deg2rad(angle_deg), shape)
-    titanium = columns[:, 2] > 0
-    along_a, along_c = (np.deg2rad(angle_deg) + turn for turn in (0, np.pi / 2))
-    wall = np.array(shape) / 2 + rng.uniform(-0.1, 0.1, 2) * shape
-    side = (columns[:, :2] - wall) @ [-np.sin(along_a), np.cos(along_a)]
-    sign = np.where(side < 0, 1, -1)
-    shift = columns[:, 3] * sign * PBTIO3_NM[1] / pixel_size_nm
-    places = columns[:, :2] + shift[:, None] * [-np.sin(along_c), np.cos(along_c)]
-    names = np.where(titanium, "Ti", "Pb")
-    angle = np.where(sign > 0, along_c, along_c - np.pi)
-    truth = _truth(places, names, sign, angle, np.zeros(len(places), bool))
-    heights = height * np.where(titanium, TITANIUM_TO_LEAD, 1)
-    return AtomSum(shape, pixel_size_nm, Probe(200, 25, 0.08), truth, heights)
-
-
-def _truth(places, species, sign, angle, odd) -> Truth:
+def truth_of(places, species, sign, angle, odd) -> Truth:
+    """The truth of atoms (N,) in one frame; each species is one site."""
     nothing, endless = np.zeros(len(places)), np.full(len(places), np.inf)
     about = (species, species, sign, angle, nothing, nothing > 0, odd, endless)
     return Truth(places[None], *about)
