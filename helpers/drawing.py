@@ -1,6 +1,7 @@
 """What the book's figures are made of: style, colours, scale bar, wheel, dots on an image."""
 
 from functools import cache
+from pathlib import Path
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -13,21 +14,16 @@ from skimage.color import lab2rgb
 
 from . import images
 
+SHEET = Path(__file__).with_name("book.mplstyle")
+STYLE = mpl.rc_params_from_file(SHEET, use_default_template=False)
+PALETTE = STYLE["axes.prop_cycle"].by_key()["color"]
+ACCENT = PALETTE[1]
 GREY = "0.62"  # values that are missing
-ACCENT = "#D55E00"
-PALETTE = ["#0072B2", ACCENT, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
 
 
 def use_style() -> None:
     """Set matplotlib up once: light, without grid, readable at phone width, small files."""
-    mpl.rc("figure", figsize=(6.4, 4.0), dpi=120, facecolor="white")
-    mpl.rc("figure.constrained_layout", use=True)
-    mpl.rc("font", size=12)
-    mpl.rc("axes", grid=False, titlesize=12.5, labelsize=12, prop_cycle=mpl.cycler(color=PALETTE))
-    mpl.rc("axes.spines", top=False, right=False)
-    mpl.rc(("xtick", "ytick"), labelsize=11)
-    mpl.rc("legend", fontsize=11, frameon=False)
-    mpl.rc("lines", linewidth=1.8)
+    mpl.rcParams.update(STYLE)
 
 
 @cache
