@@ -8,6 +8,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 LARGEST_SHARE_OF_NAN = 0.01
+PIXEL_SIZE_TOLERANCE = 0.03
 
 
 def as_image(image) -> np.ndarray:
@@ -87,10 +88,11 @@ def one_each(values, positions, name: str) -> np.ndarray:
     return values
 
 
-def as_whole(name: str, value, least: int) -> int:
-    """Return `value` as an int; a ValueError unless it is a whole number of at least `least`."""
-    if not (isinstance(value, Real) and value >= least and value % 1 == 0):
-        raise ValueError(f"{name}={value!r}, but a whole number of at least {least} is needed")
+def as_whole(name: str, value, least: int, most: float = np.inf) -> int:
+    """Return `value` as an int; a ValueError unless it is a whole number within the limits."""
+    if not (isinstance(value, Real) and least <= value <= most and value % 1 == 0):
+        limits = f"of at least {least}" if most == np.inf else f"from {least} to {most}"
+        raise ValueError(f"{name}={value!r}, but a whole number {limits} is needed")
     return int(value)
 
 
@@ -129,3 +131,13 @@ def pixel_size_nm(image) -> float | None:
         return None
     axis = image.axes_manager.signal_axes[0]
     return float(axis.scale) if str(axis.units) == "nm" else None
+
+
+def warn_of_other_pixel_size(trained_nm: float | None, given_nm: float | None) -> None:
+    """Warn when an image is sampled otherwise than the one that a model was trained on."""
+    if trained_nm and given_nm and abs(given_nm / trained_nm - 1) > PIXEL_SIZE_TOLERANCE:
+        warnings.warn(
+            f"the model was trained at {trained_nm:g} nm a pixel, this stack has {given_nm:g} nm "
+            f"({given_nm / trained_nm - 1:+.0%}): resample the image to the model's size",
+            stacklevel=3,
+        )

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.spatial import cKDTree
 
-from .images import as_positions
+from .images import as_positions, as_whole
 
 OPEN_SIDE = 1.25  # a farthest neighbour beyond this many median distances: one side is empty
 FINENESS = 8  # steps of the search in one resolvable difference of wave vectors
@@ -32,11 +32,7 @@ def off_centre(positions, around, *, count: int = 4) -> np.ndarray:
         If `around` has fewer columns than `count`, or `count` is less than 2.
     """
     positions, around = as_positions(positions), as_positions(around)
-    if not 2 <= count <= len(around):
-        raise ValueError(
-            f"count={count}, but it must lie between 2 and the {len(around)} columns of the other "
-            "sublattice: were the sublattices split as intended?"
-        )
+    count = as_whole("count", count, 2, len(around))
     distance, nearest = cKDTree(around).query(positions, k=count)
     displacement = positions - around[nearest].mean(axis=1)
     displacement[distance[:, -1] > OPEN_SIDE * np.median(distance)] = np.nan

@@ -17,8 +17,6 @@ The idea of a VAE with the rotation kept apart from z is that of Bepler et al., 
 What differs: no network draws pixels, and the angle is marginalised, not encoded.
 """
 
-from __future__ import annotations
-
 import warnings
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -27,14 +25,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from .contrast import Contrast, warn_of_other_pixel_size
 from .device import one_thread, pick_device
 from .encoding import Encoding, encode_all
 from .gauge import choose_axes, reference_motif
 from .harmonics import DiskHarmonics, data_band_limit
-from .images import as_whole
+from .images import as_positive, as_whole, warn_of_other_pixel_size
 from .model_file import read_model, refusing_damaged, write_model
-from .noise import SAMPLE, Noise, measure_noise
+from .noise import SAMPLE, Contrast, Noise, measure_noise
 from .posterior import AngleSeries
 from .shifts import START, ShiftedSeries
 from .training import network, train
@@ -158,12 +155,10 @@ class RVAE:
         self, window_px: int, *, latent_dim: int = 2, seed: int = 0, beta: float = 1.0,
         band_limit: float | None = None, offsets: bool = False, device: str = "auto",
     ):  # fmt: skip
-        if not beta > 0:
-            raise ValueError(f"beta={beta}, but a positive number is needed; 1 is the plain VAE")
         self.latent_dim = as_whole("latent_dim", latent_dim, 1)
         self.seed, self.offsets = int(seed), bool(offsets)
         self.device = pick_device(device)
-        self.beta, self._wished_limit = float(beta), band_limit
+        self.beta, self._wished_limit = as_positive("beta", beta), band_limit
         self.pixel_size_nm: float | None = None
         self.history: list[dict] = []
         self.classes: list[str] = []
@@ -186,10 +181,7 @@ class RVAE:
 
     # ---------------------------------------------------------------- training
 
-    def fit(
-        self, stack, *, epochs: int | None = None, progress: bool = True,
-        pixel_size_nm: float | None = None, classes=None,
-    ) -> RVAE:  # fmt: skip
+    def fit(self, stack, *, epochs=None, progress=True, pixel_size_nm=None, classes=None) -> "RVAE":
         """Train on sub-images (M, w, w) and return the model.
 
         Parameters
@@ -257,10 +249,7 @@ class RVAE:
     # ------------------------------------------------------------------- using
 
     @torch.no_grad()
-    def encode(
-        self, stack, *, normalization: str = "stack",
-        pixel_size_nm: float | None = None, classes=None,
-    ) -> Encoding:  # fmt: skip
+    def encode(self, stack, *, normalization="stack", pixel_size_nm=None, classes=None) -> Encoding:
         """Angle and latents of sub-images (M, w, w), with their uncertainty.
 
         Parameters
@@ -307,10 +296,8 @@ class RVAE:
         """
         self._require_training()
         latent = np.atleast_2d(np.asarray(latent, dtype=np.float32))
-        if latent.shape[1] != self.latent_dim:
-            raise ValueError(
-                f"latent has shape {latent.shape}, but this model has latent_dim={self.latent_dim}"
-            )
+        if (given := latent.shape[1]) != self.latent_dim:
+            raise ValueError(f"{given} latents, but this model has latent_dim={self.latent_dim}")
         z = torch.as_tensor(latent, device=self.device) @ self._motifs.axes
         g = self._motifs.draw(z, self._one_hot(classes, len(z)))
         angle = torch.tensor(np.broadcast_to(angle, len(g)), dtype=g.dtype, device=self.device)
@@ -348,7 +335,7 @@ class RVAE:
         return write_model(path, self._motifs.state_dict(), settings)
 
     @classmethod
-    def load(cls, path: str | Path, *, device: str = "auto") -> RVAE:
+    def load(cls, path: str | Path, *, device: str = "auto") -> "RVAE":
         """Read a model that `save` wrote. Nothing in the file is executed.
 
         Raises
