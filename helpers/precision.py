@@ -4,8 +4,6 @@ A standard error of a fit knows the counting noise alone. Frames differ by all t
 to the next, line jitter included, so their scatter is what an experiment can vouch for.
 """
 
-from __future__ import annotations
-
 import warnings
 from dataclasses import dataclass
 
@@ -13,7 +11,8 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from .columns import Columns, refine_columns
-from .images import as_positions
+from .gaussian_fit import AMPLITUDE, curvature, derivatives
+from .images import as_positions, as_positive
 
 
 @dataclass(frozen=True)
@@ -100,19 +99,10 @@ def cramer_rao_px(amplitude: float, sigma_px: float, background: float) -> float
     ValueError
         If one of them is not positive.
     """
-    if not min(amplitude, sigma_px, background) > 0:
-        raise ValueError(
-            f"amplitude={amplitude}, sigma_px={sigma_px} and background={background} must be "
-            "greater than 0, in counts and pixels"
-        )
-    reach = np.arange(-np.ceil(6 * sigma_px), np.ceil(6 * sigma_px) + 1)
-    variances = []
-    for shift in (-0.375, -0.125, 0.125, 0.375):
-        y, x = np.meshgrid(reach - shift, reach - shift, indexing="ij")
-        shape = np.exp(-(y**2 + x**2) / (2 * sigma_px**2))
-        slope = amplitude * shape / sigma_px**2
-        slopes = [slope * y, slope * x, shape, slope * (y**2 + x**2) / sigma_px, np.ones_like(y)]
-        slopes = np.stack(slopes).reshape(5, -1)
-        information = slopes / (background + amplitude * shape.ravel()) @ slopes.T
-        variances.append(np.linalg.inv(information)[0, 0])
-    return float(np.sqrt(np.mean(variances)))
+    given = {"amplitude": amplitude, "sigma_px": sigma_px, "background": background}
+    shape = [as_positive(name, value) for name, value in given.items()]
+    columns = np.array([[place, place, *shape] for place in (-0.375, -0.125, 0.125, 0.375)])
+    slopes = derivatives(columns, np.zeros((4, 2)), int(np.ceil(6 * sigma_px)))
+    counts = background + amplitude * slopes[:, AMPLITUDE]  # of each pixel: also their variance
+    variances = np.linalg.inv(curvature(slopes, 1 / counts))[:, 0, 0]
+    return float(np.sqrt(variances.mean()))
