@@ -1,7 +1,5 @@
 """Find the atomic columns: peaks of the probability map, then a Gaussian fitted to each."""
 
-from __future__ import annotations
-
 import warnings
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -63,7 +61,7 @@ class Columns:
         failed = np.isnan(self.amplitude).sum()
         return f"<Columns: {len(self)}, {precision}{f', {failed} not fitted' if failed else ''}>"
 
-    def __getitem__(self, which) -> Columns:
+    def __getitem__(self, which) -> "Columns":
         """Some of the columns, by a mask, a slice or an array of indices."""
         return Columns(*(getattr(self, field.name)[which] for field in fields(self)))
 
@@ -74,7 +72,7 @@ class Columns:
         return Path(path)
 
     @classmethod
-    def load(cls, path: str | Path) -> Columns:
+    def load(cls, path: str | Path) -> "Columns":
         """Read a table written by `save`.
 
         Raises

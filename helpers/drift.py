@@ -100,21 +100,19 @@ def _estimate_drift(frames: list[np.ndarray], progress: bool) -> np.ndarray:
 
 def _follow(frames: list[np.ndarray], steps) -> np.ndarray:
     """Drift (F, 2), each frame compared with the mean of those before it."""
-    spectra = _spectra(frames)
+    spectra = _spectra(frames, steps)
     total = next(spectra)  # of the aligned frames
     drift = [np.zeros(2)]
-    steps.update()
     for spectrum in spectra:
         cross = spectrum * np.conj(total)
         drift.append(_refine(cross, _likeliest_peak(cross, drift[-1])))
         total += ndimage.fourier_shift(spectrum, -drift[-1])
-        steps.update()
     return np.array(drift)
 
 
 def _sharpen(frames: list[np.ndarray], drift: np.ndarray, steps) -> np.ndarray:
     """Drift (F, 2), each frame compared with the mean of all others."""
-    spectra = list(_spectra(frames))
+    spectra = list(_spectra(frames, steps))
     total = sum(map(ndimage.fourier_shift, spectra, -drift))
     evidence = np.zeros(len(frames))
     for index, spectrum in enumerate(spectra):
@@ -124,7 +122,6 @@ def _sharpen(frames: list[np.ndarray], drift: np.ndarray, steps) -> np.ndarray:
         drift[index] = _refine(cross, drift[index])
         evidence[index] = _correlation(cross, drift[index], 0)[1, 1] / np.linalg.norm(total)
         total += ndimage.fourier_shift(spectrum, -drift[index])
-        steps.update()
     # The correlation coefficients in units of their spread for frames of mere white noise.
     evidence *= np.sqrt(total.size) * (1 - TAPERED_SHARE)
     unlike = np.flatnonzero(evidence < LEAST_EVIDENCE).tolist()
@@ -137,7 +134,7 @@ def _sharpen(frames: list[np.ndarray], drift: np.ndarray, steps) -> np.ndarray:
     return drift
 
 
-def _spectra(frames: list[np.ndarray]):
+def _spectra(frames: list[np.ndarray], steps):
     """Yield each frame's spectrum, of norm one, less its border and its slow variation."""
     shape = frames[0].shape
     window = np.float32(np.outer(*(signal.windows.tukey(n, 2 * TAPERED_SHARE) for n in shape)))
@@ -146,6 +143,7 @@ def _spectra(frames: list[np.ndarray]):
         spectrum = fft.fft2((frame - np.average(frame, weights=window)) * window)
         spectrum -= ndimage.fourier_gaussian(spectrum, slow_px)
         yield spectrum / np.linalg.norm(spectrum)
+        steps.update()
 
 
 def _likeliest_peak(cross: np.ndarray, expected: np.ndarray) -> np.ndarray:

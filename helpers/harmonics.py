@@ -9,8 +9,6 @@ and leaves the rest alone: nothing is interpolated. The zeros of the *derivative
 a sub-image does not vanish at the rim of its disk.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -109,7 +107,7 @@ class DiskHarmonics:
     inverse: np.ndarray
 
     @classmethod
-    def build(cls, window_px: int, band_limit: float | None = None) -> DiskHarmonics:
+    def build(cls, window_px: int, band_limit: float | None = None) -> "DiskHarmonics":
         """Compute the basis; `band_limit=None` keeps features down to a period of 5 pixels.
 
         Raises

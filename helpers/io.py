@@ -28,9 +28,7 @@ _NM_PER_UNIT = {name.lower(): nm for nm, names in _NM_IN.items() for name in nam
 _UNSAFE_SUFFIXES = {".nc", ".mrcz"}
 
 
-def load_image(
-    path: str | Path, *, pixel_size_nm: float | None = None, signal: int | str | None = None
-):
+def load_image(path: str | Path, *, pixel_size_nm=None, signal=None):
     """Load one image, or one stack of images, from a microscope file.
 
     Parameters

@@ -4,7 +4,6 @@ Nothing in such a file can be executed, unlike in a pickle.
 """
 
 import json
-from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,7 +18,6 @@ def write_model(path: str | Path, tensors: dict[str, torch.Tensor], settings: di
     """Write weights and settings; the file appears only when it is whole."""
     path = Path(path)
     partial = path.with_name(path.name + ".partial")
-
     save_file(tensors, partial, metadata={"format": FORMAT, "settings": json.dumps(settings)})
     return partial.replace(path)
 
@@ -37,7 +35,7 @@ def read_model(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
 
 
 @contextmanager
-def refusing_damaged(path: Path) -> Iterator[None]:
+def refusing_damaged(path: Path):
     """Turn whatever goes wrong inside the block into a ValueError that names the file."""
     try:
         yield

@@ -1,9 +1,6 @@
 """What to know of an image before its columns are trusted: a table, doubtful columns, warnings."""
 
-from __future__ import annotations
-
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,9 +44,7 @@ class QualityReport:
         return "\n".join([*lines, *(f"! {text}" for text in self.warnings)])
 
 
-def check_quality(
-    image, columns: Columns | None = None, *, lattice_nm: float | None = None
-) -> QualityReport:
+def check_quality(image, columns=None, *, lattice_nm=None) -> QualityReport:
     """Judge an image and the columns found in it.
 
     Parameters
@@ -108,7 +103,7 @@ def _commonest_distance(positions: np.ndarray, expected_px: float) -> float:
     return float(np.median(distance[first : ends[first]]))
 
 
-def _warnings_of(table: dict[str, float]) -> Iterator[str]:
+def _warnings_of(table: dict[str, float]):
     """What the numbers of the table give reason to say."""
     if table["saturated"] > SATURATED_SHARE:
         yield (

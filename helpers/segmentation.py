@@ -30,9 +30,7 @@ SEARCH_IN_PX = 384  # in the middle of the image
 SURELY = {"fewest": 40, "order": 0.6, "mean": 0.85}  # asked of what is found so
 
 
-def segment(
-    image, *, spacing_px: float | None = None, device: str = "auto", progress: bool = True
-) -> np.ndarray:
+def segment(image, *, spacing_px=None, device="auto", progress=True) -> np.ndarray:
     """Probability (H, W) float32 that each pixel belongs to an atomic column.
 
     A pixel belongs to a column if it lies within a quarter of the distance between neighbours of
@@ -63,9 +61,7 @@ def segment(
     return _segment(image, COLUMNS, spacing_px, device, progress)[0]
 
 
-def segment_species(
-    image, *, spacing_px: float | None = None, device: str = "auto", progress: bool = True
-) -> np.ndarray:
+def segment_species(image, *, spacing_px=None, device="auto", progress=True) -> np.ndarray:
     """Probabilities (2, H, W) that each pixel belongs to a heavy and to a light column.
 
     Heavy are the brighter columns of a lattice with two kinds, and all columns of one with a

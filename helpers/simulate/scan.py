@@ -42,9 +42,7 @@ class Scan:
         return place
 
 
-def scan_specimen(
-    specimen, n_frames: int = 1, *, scan: Scan | None = None, seed: int = 0
-) -> tuple[np.ndarray, Truth]:
+def scan_specimen(specimen, n_frames=1, *, scan=None, seed=0) -> tuple[np.ndarray, Truth]:
     """Record frames of a specimen: counts (F, H, W) uint16, and the truth of each column.
 
     A specimen is whatever has a `shape`, a `fraction(row, col)` of the beam that reaches the
