@@ -171,10 +171,8 @@ def refine_columns(image, positions) -> Columns:
     values, places = as_image(image), as_positions(positions)
     inside = border_distance(np.nan_to_num(places, nan=-1), values.shape) > -0.5
     if not inside.any():
-        raise ValueError(
-            f"none of the {len(places)} positions lies inside the image of shape {values.shape}: "
-            "are they [row, column] in pixels of this image?"
-        )
+        outside = f"none of the {len(places)} positions lies inside the image of {values.shape}"
+        raise ValueError(f"{outside}: are they [row, column] in pixels of this image?")
     spacing = _spacing_of(places[inside])
     confidence = np.array(getattr(positions, "probability", np.ones(len(places))))
     kept = np.clip(places[inside], 0, np.array(values.shape) - 1)
@@ -195,8 +193,7 @@ def _as_probability(probability, shape) -> np.ndarray:
     low, high = probability.min(initial=0), probability.max(initial=0)
     if probability.shape != shape or not (low >= 0 and high <= 1):
         raise ValueError(
-            f"the probability has shape {probability.shape} and reaches from {low:g} to {high:g}, "
-            f"but {shape} and 0 to 1 are needed: hand in what segment(image) returns"
+            f"the probability, {probability.shape}, {low:g} to {high:g}, must be {shape}, 0 to 1"
         )
     return probability
 

@@ -83,10 +83,8 @@ def _verified(path: Path, expected: str) -> Path:
 
 
 def _download(target: Path, expected: str, url: str) -> Path:
-    by_hand = (
-        f"download {url} by hand as {target.name} into a folder, and set the environment variable "
-        f"RVAE_STEM_DATA to that folder (now: {os.environ.get('RVAE_STEM_DATA') or 'not set'})"
-    )
+    folder = os.environ.get("RVAE_STEM_DATA") or "not set"
+    by_hand = f"download {url} by hand into the folder that RVAE_STEM_DATA names (now: {folder})"
     pooch.get_logger().setLevel("WARNING")  # its notice would put this computer's path on a page
     try:
         if os.environ.get("RVAE_STEM_OFFLINE", "0") not in ("", "0"):

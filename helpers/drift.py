@@ -55,10 +55,9 @@ def align_stack(stack, *, progress: bool = True) -> tuple:
     frames = _frames(stack)
     drift = _estimate_drift(frames, progress)
     start, stop = _common_area(frames[0].shape, drift)
-    total = sum(
-        ndimage.shift(frame, -move, output=np.float64, order=3, mode="mirror")
-        for frame, move in zip(frames, drift, strict=True)
-    )
+    total = 0.0
+    for frame, move in zip(frames, drift, strict=True):
+        total += ndimage.shift(frame, -move, output=np.float64, order=3, mode="mirror")
     mean = (total / len(frames)).astype(np.float32)
     return _as_signal(mean, stack, start, stop), drift + start
 
@@ -69,10 +68,8 @@ def _frames(stack) -> list[np.ndarray]:
     if values.ndim == 2:
         values = values[None]
     if values.ndim != 3 or len(values) == 0 or min(values.shape[1:]) < SMALLEST_SIDE_PX:
-        raise ValueError(
-            f"the stack has shape {values.shape}, but (frames, rows, columns) is needed, with at "
-            f"least {SMALLEST_SIDE_PX} rows and columns"
-        )
+        wanted = f"(frames, rows, columns), at least {SMALLEST_SIDE_PX} of the last two"
+        raise ValueError(f"the stack has shape {values.shape}, but it must be {wanted}")
     frames = []
     for index, frame in enumerate(values):
         try:
@@ -186,10 +183,8 @@ def _common_area(shape: tuple[int, int], drift: np.ndarray) -> tuple[np.ndarray,
     start = np.ceil(-drift.min(axis=0)).astype(int)
     stop = np.floor(shape - drift.max(axis=0)).astype(int)
     if (stop - start).min() < SMALLEST_SIDE_PX:
-        raise ValueError(
-            f"the frames have no area in common: they drift by {np.ptp(drift, axis=0).round(1)} px "
-            f"(rows, columns) over frames of {shape}; align fewer frames"
-        )
+        moved = np.ptp(drift, axis=0).round(1)
+        raise ValueError(f"no area in common: frames of {shape} drift by {moved} px; align fewer")
     return start, stop
 
 

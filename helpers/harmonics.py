@@ -121,8 +121,7 @@ class DiskHarmonics:
         limit = RADIANS_PER_PIXEL * radius if band_limit is None else float(band_limit)
         if not FIRST_WAVE < limit <= 2.2 * radius:
             raise ValueError(
-                f"band_limit={limit:g}, but it must lie above {FIRST_WAVE:g}, the first wave that "
-                f"turns, and {window_px} pixels resolve up to {2.2 * radius:g}: choose another"
+                f"band_limit={limit:g}, but {window_px} px allow {FIRST_WAVE:g} to {2.2 * radius:g}"
             )
         orders, zeros = _derivative_zeros(limit)
         waves = _waves(orders, zeros, window_px)
@@ -149,11 +148,6 @@ class DiskHarmonics:
     def __len__(self) -> int:
         return len(self.order)
 
-    @property
-    def pair_order(self) -> np.ndarray:
-        """Angular order m of each of the P pairs, (P,) int."""
-        return self.split(self.order)[1]
-
     def project(self, stack: np.ndarray) -> np.ndarray:
         """Coefficients (M, K) float32 of sub-images (M, w, w), by least squares on the disk.
 
@@ -179,7 +173,7 @@ class DiskHarmonics:
     def rotate(self, coefficients: np.ndarray, angle: np.ndarray | float) -> np.ndarray:
         """Turn each motif by `angle` (M,) or scalar, radians, counter-clockwise as displayed."""
         still, cosine, sine = self.split(np.asarray(coefficients))
-        phase = self.pair_order * np.asarray(angle, dtype=np.float64)[..., None]
+        phase = self.split(self.order)[1] * np.asarray(angle, dtype=np.float64)[..., None]
         pairs = (cosine + 1j * sine) * np.exp(1j * phase)
         still = still + np.zeros_like(pairs.real[..., :1])  # one motif may be turned to many
         return np.concatenate([still, pairs.real, pairs.imag], axis=-1).astype(np.float32)

@@ -45,8 +45,7 @@ def identify_columns(columns: Columns, names, *, surroundings: bool = True, seed
     fitted = np.flatnonzero(np.isfinite(columns.amplitude))
     if len(names) < 2 or len(set(names)) < len(names) or len(fitted) < 10 * len(names):
         raise ValueError(
-            f"names={names} and {len(fitted)} fitted columns: at least two different names, and "
-            "ten columns for each, are needed"
+            f"names={names}, {len(fitted)} fitted columns: two names or more, ten columns for each"
         )
     brightness, shells, orders, complete = describe_surroundings(columns[fitted])
     if complete.sum() < 10 * len(names):

@@ -39,8 +39,7 @@ def one_frame(image) -> np.ndarray:
     values = np.asarray(getattr(image, "data", image))
     if values.ndim != 2 or values.size == 0:
         raise ValueError(
-            f"the image has shape {values.shape}, but (rows, columns) is needed: take one frame, "
-            "or the mean of align_stack(stack)"
+            f"the image has shape {values.shape}, not (rows, columns): use one frame or align_stack"
         )
     return values
 
@@ -50,8 +49,7 @@ def _fill_missing(values: np.ndarray) -> np.ndarray:
     count = missing.sum()
     if count > LARGEST_SHARE_OF_NAN * values.size:
         raise ValueError(
-            f"{count} of {values.size} pixels are NaN or infinite, but at most "
-            f"{LARGEST_SHARE_OF_NAN:.0%} can be filled: crop the image to its valid part"
+            f"{count} of {values.size} pixels are NaN or infinite: crop the image to its valid part"
         )
     if count == 0:
         return values

@@ -163,13 +163,11 @@ def _plain_signal(signal, pixel_size_nm: float | None, path: Path):
 
     axes = signal.axes_manager._axes  # in the order of the array: frames, rows, columns
     kind = LazySignal2D if signal._lazy else Signal2D
-    return kind(
-        signal.data.astype(np.float32),
-        axes=[axis.get_axis_dictionary() | {"navigate": True} for axis in axes[:-2]]
-        + _calibrated(axes[-2:], pixel_size_nm, path),
-        metadata=signal.metadata.as_dictionary(),
-        original_metadata=signal.original_metadata.as_dictionary(),
-    )
+    frames = [axis.get_axis_dictionary() | {"navigate": True} for axis in axes[:-2]]
+    plain_axes = frames + _calibrated(axes[-2:], pixel_size_nm, path)
+    about, original = signal.metadata.as_dictionary(), signal.original_metadata.as_dictionary()
+    data = signal.data.astype(np.float32)
+    return kind(data, axes=plain_axes, metadata=about, original_metadata=original)
 
 
 def _calibrated(axes, pixel_size_nm: float | None, path: Path) -> list[dict]:

@@ -4,11 +4,10 @@ Nothing in such a file can be executed, unlike in a pickle.
 """
 
 import json
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 FORMAT = "rvae-stem-book model 1"
@@ -23,23 +22,12 @@ def write_model(path: str | Path, tensors: dict[str, torch.Tensor], settings: di
 
 
 def read_model(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
-    """Weights and settings; FileNotFoundError or ValueError if `path` is no model of this kind."""
+    """Weights and settings; what is raised by a file that is no whole model is up to its damage."""
     if not path.is_file():
         raise FileNotFoundError(f"no model file at {path}: train one and save it there")
-    with refusing_damaged(path), safe_open(path, framework="pt") as stored:
+    with safe_open(path, framework="pt") as stored:
         header = stored.metadata() or {}
         if header.get("format") != FORMAT:
             raise ValueError(f"its format is {header.get('format')!r}")
         tensors = {name: stored.get_tensor(name) for name in stored.keys()}
         return tensors, json.loads(header["settings"])
-
-
-@contextmanager
-def refusing_damaged(path: Path):
-    """Turn whatever goes wrong inside the block into a ValueError that names the file."""
-    try:
-        yield
-    except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as problem:
-        raise ValueError(
-            f"{path} is not a whole model of this package ({problem}): save it again"
-        ) from problem

@@ -31,14 +31,12 @@ class AngleSeries(torch.nn.Module):
         count = GRID_PER_ORDER * max(16, len(orders))
         self.split = basis.split
         self.step = 2 * np.pi / count
-        grid = torch.arange(count) * self.step - np.pi
+        grid = torch.arange(count) * self.step - np.pi  # (A,)
         phase = orders[:, None] * grid
-        self._hold(
-            orders=orders,
-            shares=(torch.as_tensor(basis.pair_order)[:, None] == orders).float(),  # (P, m)
-            grid=grid,  # (A,)
-            waves=torch.cat([torch.ones(1, count), phase.cos(), phase.sin()]),  # (2m + 1, A)
-        )
+        waves = torch.cat([torch.ones(1, count), phase.cos(), phase.sin()])  # (2m + 1, A)
+        pair_order = torch.as_tensor(basis.split(basis.order)[1])
+        shares = (pair_order[:, None] == orders).float()  # (P, m)
+        self._hold(orders=orders, shares=shares, grid=grid, waves=waves)
 
     def _hold(self, **tables: torch.Tensor) -> None:
         """Constants that move with the model to its device, and are not saved with it."""
@@ -80,11 +78,6 @@ class AngleSeries(torch.nn.Module):
         return torch.cat([torch.zeros_like(still), -sine * m, cosine * m], dim=-1)
 
     # ------------------------------------------------ a series over the circle
-
-    def log_evidence(self, c, g, log_sigma, log_shift=None) -> torch.Tensor:
-        """log p(c|g), every angle summed over, (B,)."""
-        series, rest = self.log_posterior(c, g, log_sigma, log_shift)
-        return self.log_mean(series) + rest
 
     def log_mean(self, series: torch.Tensor) -> torch.Tensor:
         """log of the mean of exp(series) over the circle, (B,).

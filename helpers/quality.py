@@ -65,8 +65,8 @@ def check_quality(image, columns=None, *, lattice_nm=None) -> QualityReport:
     size = pixel_size_nm(image)
     if lattice_nm is not None and (size is None or not lattice_nm > 0):
         raise ValueError(
-            f"lattice_nm={lattice_nm} with a pixel size of {size} nm: a positive length and a "
-            "calibrated image are needed, load_image(path, pixel_size_nm=...)"
+            f"lattice_nm={lattice_nm}, pixel size {size} nm: both are needed, load_image(path, "
+            "pixel_size_nm=...)"
         )
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -106,28 +106,14 @@ def _commonest_distance(positions: np.ndarray, expected_px: float) -> float:
 def _warnings_of(table: dict[str, float]):
     """What the numbers of the table give reason to say."""
     if table["saturated"] > SATURATED_SHARE:
-        yield (
-            f"{table['saturated']:.1%} of the pixels have the largest value: detector or file "
-            "format are saturated; heights and widths of bright columns mean little"
-        )
+        yield f"{table['saturated']:.1%} of the pixels are saturated: heights mean little"
     if table["doubtful"] > table["columns"] / 10:
-        yield (
-            f"{table['doubtful']} of {table['columns']} columns are doubtful: look at each that is "
-            "ringed, leave them out, or average more frames"
-        )
+        count = f"{table['doubtful']} of {table['columns']}"
+        yield f"{count} columns are doubtful: look at them, leave them out, or average more frames"
     spacing, error = table.get("spacing_nm", np.nan), table.get("scale_error", 0.0)
     if spacing < POSSIBLE_NM[0] or spacing > POSSIBLE_NM[1]:
-        yield (
-            f"columns {spacing:.3g} nm apart exist in no crystal: the scale of the header is "
-            "wrong; give load_image(path, pixel_size_nm=...)"
-        )
+        yield f"columns cannot be {spacing:.3g} nm apart, the header is wrong: give pixel_size_nm="
     if np.isnan(error):
-        yield (
-            "no distance near the known lattice parameter was found: is it one between equal "
-            f"columns in this direction, and is the scale right within {SEARCHED:.0%}?"
-        )
+        yield "no distance near lattice_nm: is it one between equal columns, and the scale right?"
     elif abs(error) > SCALE_TOLERANCE:
-        yield (
-            f"the lattice measures {error:+.1%} of what it should: the header's scale does not "
-            f"fit; divide the pixel size by {1 + error:.3f}"
-        )
+        yield f"the lattice is off by {error:+.1%}: divide the pixel size by {1 + error:.3f}"

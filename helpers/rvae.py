@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from .device import one_thread, pick_device
@@ -30,7 +31,7 @@ from .encoding import Encoding, encode_all
 from .gauge import choose_axes, reference_motif
 from .harmonics import DiskHarmonics, data_band_limit
 from .images import as_positive, as_whole, warn_of_other_pixel_size
-from .model_file import read_model, refusing_damaged, write_model
+from .model_file import read_model, write_model
 from .noise import SAMPLE, Contrast, Noise, measure_noise
 from .posterior import AngleSeries
 from .shifts import START, ShiftedSeries
@@ -92,8 +93,7 @@ class Motifs(nn.Module):
 
     def propose(self, upright, of_class: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and log-variance of z, (B, d) each, from sub-images that stand upright."""
-        seen = self.encoder(torch.cat([upright, of_class], dim=-1))
-        mean, log_variance = seen.chunk(2, dim=-1)
+        mean, log_variance = self.encoder(torch.cat([upright, of_class], dim=-1)).chunk(2, dim=-1)
         return mean, log_variance.clamp(-12, 6)
 
     def evidence_of_turn(self, c: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
@@ -112,7 +112,8 @@ class Motifs(nn.Module):
         mean, log_variance = self.propose(upright, of_class)
         chosen = torch.randn(mean.shape, generator=chance, device=c.device)
         g = self.draw(mean + (log_variance / 2).exp() * chosen, of_class)
-        misfit = -self.series.log_evidence(c, g, self.log_sigma, self.log_shift).mean()
+        series, rest = self.series.log_posterior(c, g, self.log_sigma, self.log_shift)
+        misfit = -(self.series.log_mean(series) + rest).mean()
         kl = (mean.square() + log_variance.exp() - 1 - log_variance).sum(-1).mean() / 2
         return misfit + beta * kl, misfit, kl
 
@@ -159,16 +160,13 @@ class RVAE:
         self.seed, self.offsets = int(seed), bool(offsets)
         self.device = pick_device(device)
         self.beta, self._wished_limit = as_positive("beta", beta), band_limit
-        self.pixel_size_nm: float | None = None
-        self.history: list[dict] = []
-        self.classes: list[str] = []
+        self.history, self.classes, self.pixel_size_nm = [], [], None
         self._lay_out(DiskHarmonics.build(window_px, band_limit))
 
     def _lay_out(self, basis: DiskHarmonics) -> None:
         """New networks on a basis; the global random state is left as it was."""
         self.basis = basis
-        self._contrast: Contrast | None = None  # of the training stack, as long as it is trained
-        self._noise: Noise | None = None  # likewise
+        self._contrast = self._noise = None  # of the training stack, as long as it is trained
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             motifs = Motifs(basis, self.latent_dim, len(self.classes), self.offsets)
@@ -209,17 +207,13 @@ class RVAE:
         self._lay_out(DiskHarmonics.build(self.basis.window_px, limit))  # a second fit starts anew
         c = self.basis.project(stack)
         if len(c) < MIN_SUBIMAGES:
-            raise ValueError(
-                f"{len(c)} sub-images, but at least {MIN_SUBIMAGES} are needed to learn a motif: "
-                "use a larger image or a smaller window"
-            )
+            few = f"{len(c)} sub-images, but a motif needs {MIN_SUBIMAGES} or more"
+            raise ValueError(f"{few}: use a larger image or a smaller window")
         self._contrast, self.pixel_size_nm = Contrast.of(c, self.basis), pixel_size_nm
         c, of_class = self._prepare(c, self._contrast), self._one_hot(classes, len(c))
         with one_thread():
-            self.history = train(
-                self._motifs, c, of_class,
-                epochs=epochs, beta=self.beta, seed=self.seed, progress=progress,
-            )  # fmt: skip
+            options = {"epochs": epochs, "beta": self.beta, "seed": self.seed}
+            self.history = train(self._motifs, c, of_class, progress=progress, **options)
             self._settle(c, of_class)
         return self
 
@@ -238,9 +232,8 @@ class RVAE:
         nats = float(motifs.evidence_of_turn(c, g).mean())
         if nats < least:
             warnings.warn(
-                f"a turn explains {nats:.2f} nats of a sub-image, less than {least:.2g}: this "
-                "looks like noise, or like round motifs, and angles are stated as unknown; check "
-                "the image, its columns and the window",
+                f"a turn explains {nats:.2f} nats of a sub-image, under {least:.2g}: it looks like "
+                "noise, or round motifs; angles are stated as unknown, check image and columns",
                 stacklevel=3,
             )
         noise = measure_noise(motifs, self.basis, c, of_class)
@@ -344,8 +337,8 @@ class RVAE:
             If there is no such file, or it is not a whole model of this package.
         """
         path, device = Path(path), pick_device(device)
-        weights, settings = read_model(path)
-        with refusing_damaged(path):
+        try:
+            weights, settings = read_model(path)
             names = ("window_px", "band_limit", *OPTIONS)
             model = cls(device=device, **{name: settings[name] for name in names})
             vars(model).update({name: settings[name] for name in LEARNT})
@@ -353,4 +346,6 @@ class RVAE:
             model._motifs.load_state_dict(weights)
             model._contrast = Contrast(**settings["contrast"])
             model._noise = Noise(**settings["noise"])
+        except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as problem:
+            raise ValueError(f"{path} is not a whole model ({problem}): save it again") from problem
         return model

@@ -81,8 +81,7 @@ def _segment(image, weights: str, spacing_px, device, progress) -> np.ndarray:
         view = _look(network, values, spacing, progress, again=spacing_px is None)
         if view.spacing_px < COARSE_PX:
             warnings.warn(
-                f"columns {view.spacing_px:.1f} px apart have too few pixels: record at a finer "
-                "pixel size",
+                f"columns {view.spacing_px:.1f} px apart: too few pixels, use a finer pixel size",
                 stacklevel=3,
             )
     if spacing_px is None and (spacing is None or not view.shows_lattice(values)):
@@ -167,8 +166,7 @@ def _usable_spacing(given: float | None, measured: float | None, shape) -> float
         return None
     if not 2 <= spacing <= max(shape):
         raise ValueError(
-            f"spacing_px={spacing:g} does not fit an image of shape {shape}: give the distance "
-            "between neighbouring columns, at least 2 px and at most the image's side"
+            f"spacing_px={spacing:g}, but it must lie between 2 px and the side of an image {shape}"
         )
     if measured is None:
         warnings.warn(f"no lattice found: spacing_px={spacing:g} is taken on trust", stacklevel=4)

@@ -83,11 +83,8 @@ class AtomSum:
         return self.truth
 
 
-def graphene(
-    *, shape: tuple[int, int] = (512, 512), pixel_size_nm: float = 0.015, grains: int = 2,
-    silicon: float = 0.01, height: float = 1.0, seed: int = 0,
-) -> AtomSum:  # fmt: skip
-    """Graphene of several grains; a share `silicon` of the carbon is replaced.
+def graphene(*, shape=(512, 512), pixel_size_nm=0.015, grains=2, silicon=0.01, height=1.0, seed=0):
+    """An `AtomSum`: graphene of several grains; a share `silicon` of the carbon is replaced.
 
     Grains meet where their centres are equally far; of two atoms nearer than 0.1 nm there, one is
     left out. `height` is the fraction of the beam that a carbon scatters: with the default, a dose
