@@ -123,11 +123,9 @@ def _sharpen(frames: list[np.ndarray], drift: np.ndarray, steps) -> np.ndarray:
     evidence *= np.sqrt(total.size) * (1 - TAPERED_SHARE)
     unlike = np.flatnonzero(evidence < LEAST_EVIDENCE).tolist()
     if unlike:
-        warnings.warn(
-            f"frames {unlike} hardly resemble the others: their shifts mean little. Leave them "
-            "out, or check that all frames show the same area",
-            stacklevel=4,
-        )
+        found = f"frames {unlike} hardly resemble the others: their shifts mean little"
+        remedy = "leave them out, or check that all frames show the same area"
+        warnings.warn(f"{found}; {remedy}", stacklevel=4)
     return drift
 
 

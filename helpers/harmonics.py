@@ -120,9 +120,8 @@ class DiskHarmonics:
         radius = window_px / 2
         limit = RADIANS_PER_PIXEL * radius if band_limit is None else float(band_limit)
         if not FIRST_WAVE < limit <= 2.2 * radius:
-            raise ValueError(
-                f"band_limit={limit:g}, but {window_px} px allow {FIRST_WAVE:g} to {2.2 * radius:g}"
-            )
+            allowed = f"{FIRST_WAVE:g} (the first wave that turns) to {2.2 * radius:g}"
+            raise ValueError(f"band_limit={limit:g}, but {window_px} pixels allow {allowed}")
         orders, zeros = _derivative_zeros(limit)
         waves = _waves(orders, zeros, window_px)
         # One common norm a pair: a norm each would make a turn leak between cos and sin.

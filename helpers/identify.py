@@ -44,9 +44,8 @@ def identify_columns(columns: Columns, names, *, surroundings: bool = True, seed
     names = [str(name) for name in names]
     fitted = np.flatnonzero(np.isfinite(columns.amplitude))
     if len(names) < 2 or len(set(names)) < len(names) or len(fitted) < 10 * len(names):
-        raise ValueError(
-            f"names={names}, {len(fitted)} fitted columns: two names or more, ten columns for each"
-        )
+        wanted = "at least two different names, and ten columns for each, are needed"
+        raise ValueError(f"names={names} and {len(fitted)} fitted columns: {wanted}")
     brightness, shells, orders, complete = describe_surroundings(columns[fitted])
     if complete.sum() < 10 * len(names):
         complete[:] = True

@@ -38,9 +38,8 @@ def one_frame(image) -> np.ndarray:
     """The values of `image` as they are; a ValueError unless they are (rows, columns)."""
     values = np.asarray(getattr(image, "data", image))
     if values.ndim != 2 or values.size == 0:
-        raise ValueError(
-            f"the image has shape {values.shape}, not (rows, columns): use one frame or align_stack"
-        )
+        found = f"the image has shape {values.shape}, but (rows, columns) is needed"
+        raise ValueError(f"{found}: take one frame, or the mean of align_stack(stack)")
     return values
 
 
@@ -48,9 +47,8 @@ def _fill_missing(values: np.ndarray) -> np.ndarray:
     missing = ~np.isfinite(values)
     count = missing.sum()
     if count > LARGEST_SHARE_OF_NAN * values.size:
-        raise ValueError(
-            f"{count} of {values.size} pixels are NaN or infinite: crop the image to its valid part"
-        )
+        most = f"at most {LARGEST_SHARE_OF_NAN:.0%} can be filled: crop the image to its valid part"
+        raise ValueError(f"{count} of {values.size} pixels are NaN or infinite, but {most}")
     if count == 0:
         return values
     warnings.warn(f"{count} NaN or infinite pixels were filled from their neighbours", stacklevel=3)
@@ -68,10 +66,8 @@ def as_positions(positions) -> np.ndarray:
     """
     values = np.asarray(getattr(positions, "positions", positions), dtype=np.float64)
     if values.ndim != 2 or values.shape[1] != 2 or not np.isfinite(values).all(axis=1).any():
-        raise ValueError(
-            f"positions have shape {values.shape} and {np.isfinite(values).sum()} finite numbers, "
-            "but (N, 2) is needed, one [row, column] in pixels a column: locate the columns again"
-        )
+        found = f"positions have shape {values.shape}, {np.isfinite(values).sum()} finite numbers"
+        raise ValueError(f"{found}, but (N, 2) is needed, one [row, column] in pixels a column")
     return values
 
 
@@ -79,10 +75,8 @@ def one_each(values, positions, name: str) -> np.ndarray:
     """Return `values` (N,) as float64; a ValueError unless there is one for each position."""
     values, count = np.asarray(values, dtype=np.float64), len(as_positions(positions))
     if values.shape != (count,):
-        raise ValueError(
-            f"{name} has shape {values.shape}, but ({count},) is needed, one number a column: "
-            "pass positions[kept], as cut_subimages kept them"
-        )
+        found = f"{name} has shape {values.shape}, but ({count},) is needed, one number a column"
+        raise ValueError(f"{found}: pass positions[kept], as cut_subimages kept them")
     return values
 
 
@@ -106,16 +100,22 @@ def as_stack(stack, window_px: int | None = None):
     shape = np.shape(stack)
     side = window_px or (shape[-1] if shape else 0)
     if len(shape) != 3 or shape[0] == 0 or shape[1:] != (side, side):
-        raise ValueError(
-            f"the sub-images have shape {shape}, but (M, {side}, {side}) is needed: cut them with "
-            f"cut_subimages(image, positions, {side}), or pass one motif as motif[None]"
-        )
+        found = f"the sub-images have shape {shape}, but (M, {side}, {side}) is needed"
+        cut = f"cut_subimages(image, positions, {side})"
+        raise ValueError(f"{found}: cut them with {cut}, or pass one motif as motif[None]")
     return stack
 
 
 def neighbour_distance(positions: np.ndarray) -> np.ndarray:
     """Distance (N,) of each of N points from the nearest other one; infinite for one alone."""
     return cKDTree(positions).query(positions, k=2)[0][:, 1]
+
+
+def median_spacing(positions: np.ndarray, alone: float = np.nan) -> float:
+    """Median distance of points (N, 2) from their nearest neighbours; `alone` if there are none."""
+    finite = positions[np.isfinite(positions).all(axis=1)]
+    spacing = np.median(neighbour_distance(finite)) if len(finite) > 1 else 0
+    return float(spacing) if spacing > 0 else alone
 
 
 def border_distance(positions: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
@@ -134,8 +134,5 @@ def pixel_size_nm(image) -> float | None:
 def warn_of_other_pixel_size(trained_nm: float | None, given_nm: float | None) -> None:
     """Warn when an image is sampled otherwise than the one that a model was trained on."""
     if trained_nm and given_nm and abs(given_nm / trained_nm - 1) > PIXEL_SIZE_TOLERANCE:
-        warnings.warn(
-            f"the model was trained at {trained_nm:g} nm a pixel, this stack has {given_nm:g} nm "
-            f"({given_nm / trained_nm - 1:+.0%}): resample the image to the model's size",
-            stacklevel=3,
-        )
+        sizes = f"trained at {trained_nm:g} nm a pixel, this stack has {given_nm:g} nm"
+        warnings.warn(f"the model was {sizes}: resample to the model's pixel size", stacklevel=3)

@@ -66,10 +66,8 @@ def locate_in_frames(stack, columns: Columns, shifts, *, progress: bool = True) 
     frames = stack.data if hasattr(stack, "axes_manager") else np.asarray(stack)  # may be lazy
     shifts, start = np.asarray(shifts, dtype=float), as_positions(columns)
     if np.ndim(frames) != 3 or len(frames) < 2 or shifts.shape != (len(frames), 2):
-        raise ValueError(
-            f"frames of shape {np.shape(frames)} and shifts of shape {shifts.shape}: at least two "
-            "frames (F, H, W) with one [row, column] shift each are needed, as align_stack gives"
-        )
+        found = f"frames of shape {np.shape(frames)} and shifts of shape {shifts.shape}"
+        raise ValueError(f"{found}: two frames or more, each with the shift that align_stack gives")
     places, errors = [], []
     for frame, shift in zip(tqdm(frames, disable=not progress), shifts, strict=True):
         fitted = refine_columns(np.asarray(frame), start + shift)

@@ -231,11 +231,9 @@ class RVAE:
         motifs.reference.copy_(reference_motif(motifs.series, g))
         nats = float(motifs.evidence_of_turn(c, g).mean())
         if nats < least:
-            warnings.warn(
-                f"a turn explains {nats:.2f} nats of a sub-image, under {least:.2g}: it looks like "
-                "noise, or round motifs; angles are stated as unknown, check image and columns",
-                stacklevel=3,
-            )
+            found = f"a turn explains {nats:.2f} nats of a sub-image, less than {least:.2g}"
+            why = "this looks like noise, or like round motifs, and angles are stated as unknown"
+            warnings.warn(f"{found}: {why}; check image, columns and window", stacklevel=3)
         noise = measure_noise(motifs, self.basis, c, of_class)
         self._noise = noise if nats >= least else replace(noise, overdispersion=NOTHING_SEEN)
 
@@ -271,11 +269,9 @@ class RVAE:
         of_class = self._one_hot(classes, len(c))
         anew, noise = normalization == "stack", self._noise
         if anew and len(c) < ENOUGH_SUBIMAGES:
-            warnings.warn(
-                f"offset, gain and noise were estimated from {len(c)} sub-images; under "
-                f'{ENOUGH_SUBIMAGES} use normalization="model" for parts of the same image',
-                stacklevel=2,
-            )
+            found = f"offset, gain and noise were estimated from {len(c)} sub-images"
+            remedy = f'under {ENOUGH_SUBIMAGES} use normalization="model" for parts of one image'
+            warnings.warn(f"{found}; {remedy}", stacklevel=2)
         c = self._prepare(c, Contrast.of(c, self.basis) if anew else self._contrast)
         if anew and noise.overdispersion < NOTHING_SEEN:
             noise = measure_noise(self._motifs, self.basis, c, of_class)
@@ -306,10 +302,9 @@ class RVAE:
         names = [] if classes is None else [str(k) for k in np.atleast_1d(classes)]
         unknown = sorted(set(names) - set(self.classes))
         if unknown or len(names) != (count if self.classes else 0):
-            raise ValueError(
-                f"{len(names)} classes for {count} sub-images, unknown ones: {unknown}; give each "
-                f"sub-image one of {self.classes}, and none to a model without classes"
-            )
+            found = f"{len(names)} classes for {count} sub-images, unknown ones: {unknown}"
+            rule = f"give each one of {self.classes}, and none to a model without classes"
+            raise ValueError(f"{found}; {rule}")
         marks = np.array([[name == k for k in self.classes] for name in names]).reshape(count, -1)
         return torch.as_tensor(CLASS_SIZE * marks.astype(np.float32), device=self.device)
 
