@@ -28,7 +28,16 @@ def as_image(image) -> np.ndarray:
     values = one_frame(image)
     if values.dtype.kind not in "biuf":
         raise ValueError(f"the image holds {values.dtype} values, but real numbers are needed")
-    values = _fill_missing(values.astype(np.float32))
+    values = values.astype(np.float32)
+    missing = ~np.isfinite(values)
+    count = missing.sum()
+    if count > LARGEST_SHARE_OF_NAN * values.size:
+        most = f"at most {LARGEST_SHARE_OF_NAN:.0%} can be filled: crop the image to its valid part"
+        raise ValueError(f"{count} of {values.size} pixels are NaN or infinite, but {most}")
+    if count:
+        warnings.warn(f"{count} NaN or infinite pixels were filled from neighbours", stacklevel=2)
+        _, nearest = ndimage.distance_transform_edt(missing, return_indices=True)
+        values = values[tuple(nearest)]
     if values.min() == values.max():
         raise ValueError(f"the image is constant ({values.flat[0]:g}): is it the right signal?")
     return values
@@ -41,19 +50,6 @@ def one_frame(image) -> np.ndarray:
         found = f"the image has shape {values.shape}, but (rows, columns) is needed"
         raise ValueError(f"{found}: take one frame, or the mean of align_stack(stack)")
     return values
-
-
-def _fill_missing(values: np.ndarray) -> np.ndarray:
-    missing = ~np.isfinite(values)
-    count = missing.sum()
-    if count > LARGEST_SHARE_OF_NAN * values.size:
-        most = f"at most {LARGEST_SHARE_OF_NAN:.0%} can be filled: crop the image to its valid part"
-        raise ValueError(f"{count} of {values.size} pixels are NaN or infinite, but {most}")
-    if count == 0:
-        return values
-    warnings.warn(f"{count} NaN or infinite pixels were filled from their neighbours", stacklevel=3)
-    nearest = ndimage.distance_transform_edt(missing, return_distances=False, return_indices=True)
-    return values[tuple(nearest)]
 
 
 def as_positions(positions) -> np.ndarray:

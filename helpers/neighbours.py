@@ -113,9 +113,7 @@ def handedness(positions, displacement: np.ndarray, *, count: int = 4) -> np.nda
     positions, displacement = as_positions(positions), np.asarray(displacement, dtype=float)
     if displacement.shape != positions.shape or len(positions) <= count:
         found = f"{len(positions)} positions and displacements of shape {displacement.shape}"
-        raise ValueError(
-            f"{found}: one [row, column] each, and more than count={count}, are needed"
-        )
+        raise ValueError(f"{found}: one [row, column] each, more than count={count}, are needed")
     distance, nearest = cKDTree(positions).query(positions, k=range(2, count + 2))  # itself apart
     ahead = displacement / np.hypot(*displacement.T)[:, None]
     alike = np.sum(ahead[nearest] * ahead[:, None], axis=-1, keepdims=True)  # (N, count, 1)

@@ -207,7 +207,7 @@ class RVAE:
         self._lay_out(DiskHarmonics.build(self.basis.window_px, limit))  # a second fit starts anew
         c = self.basis.project(stack)
         if len(c) < MIN_SUBIMAGES:
-            few = f"{len(c)} sub-images, but a motif needs {MIN_SUBIMAGES} or more"
+            few = f"{len(c)} sub-images, but at least {MIN_SUBIMAGES} are needed to learn a motif"
             raise ValueError(f"{few}: use a larger image or a smaller window")
         self._contrast, self.pixel_size_nm = Contrast.of(c, self.basis), pixel_size_nm
         c, of_class = self._prepare(c, self._contrast), self._one_hot(classes, len(c))

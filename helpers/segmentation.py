@@ -83,9 +83,7 @@ def _segment(image, weights: str, spacing_px, device, progress) -> np.ndarray:
             coarse = f"columns {view.spacing_px:.1f} px apart have too few pixels"
             warnings.warn(f"{coarse}: record at a finer pixel size", stacklevel=3)
     if spacing_px is None and (spacing is None or not view.shows_lattice(values)):
-        remedy = (
-            "if you see columns, give the distance between them: segment(image, spacing_px=...)"
-        )
+        remedy = "if you see columns, give their distance: segment(image, spacing_px=...)"
         warnings.warn(f"no lattice was found, so no column is reported; {remedy}", stacklevel=3)
         return np.zeros((network.out.out_channels, *values.shape), np.float32)
     if contrast < 0 and _View(network, -values, view.spacing_px).right > 0.8 * view.right:
