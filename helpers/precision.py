@@ -4,7 +4,6 @@ A standard error of a fit knows the counting noise alone. Frames differ by all t
 to the next, line jitter included, so their scatter is what an experiment can vouch for.
 """
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,9 +33,8 @@ class FramePositions:
     @property
     def scatter_px(self) -> np.ndarray:
         """Standard deviation between frames (N, 2) along rows and columns; NaN below 2 frames."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # a column that was never found
-            return np.nanstd(self.positions, axis=0, ddof=1)
+        found = np.ma.masked_invalid(self.positions)
+        return found.std(axis=0, ddof=1).filled(np.nan)
 
     def precision_pm(self, pixel_size_nm: float) -> float:
         """Median over the columns of the scatter of one frame along one axis, in picometres."""
