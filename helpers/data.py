@@ -47,7 +47,7 @@ def fetch(name: str) -> Path:
         return cached
     if name not in files.urls:
         remedy = "install the package again, or set RVAE_STEM_DATA to a folder that holds the file"
-        raise FileNotFoundError(f"{name} should have come with it in {_shipped()}: {remedy}")
+        raise FileNotFoundError(f"{name} is shipped, but not in {_shipped()}: {remedy}")
     return _download(cached, expected, files.urls[name])
 
 
@@ -79,8 +79,9 @@ def _verified(path: Path, expected: str) -> Path:
 
 
 def _download(target: Path, expected: str, url: str) -> Path:
-    folder = os.environ.get("RVAE_STEM_DATA") or "not set"
-    by_hand = f"download {url} by hand into the folder that RVAE_STEM_DATA names (now: {folder})"
+    now = os.environ.get("RVAE_STEM_DATA") or "not set"
+    own_folder = f"a folder, and set RVAE_STEM_DATA to that folder (now: {now})"
+    by_hand = f"download {url} by hand as {target.name} into {own_folder}"
     pooch.get_logger().setLevel("WARNING")  # its notice would put this computer's path on a page
     try:
         if os.environ.get("RVAE_STEM_OFFLINE", "0") not in ("", "0"):

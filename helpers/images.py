@@ -61,9 +61,11 @@ def as_positions(positions) -> np.ndarray:
         If the shape is not (N, 2), N is zero, or no position is finite.
     """
     values = np.asarray(getattr(positions, "positions", positions), dtype=np.float64)
-    if values.ndim != 2 or values.shape[1] != 2 or not np.isfinite(values).all(axis=1).any():
-        found = f"positions have shape {values.shape}, {np.isfinite(values).sum()} finite numbers"
-        raise ValueError(f"{found}, but (N, 2) is needed, one [row, column] in pixels a column")
+    finite = np.isfinite(values)
+    if values.ndim != 2 or values.shape[1] != 2 or not finite.all(axis=1).any():
+        found = f"positions have shape {values.shape} and {finite.sum()} finite numbers"
+        wanted = "(N, 2) is needed, one [row, column] in pixels a column: locate the columns again"
+        raise ValueError(f"{found}, but {wanted}")
     return values
 
 

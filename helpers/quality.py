@@ -64,9 +64,7 @@ def check_quality(image, columns=None, *, lattice_nm=None) -> QualityReport:
     """
     size = pixel_size_nm(image)
     if lattice_nm is not None and (size is None or not lattice_nm > 0):
-        remedy = (
-            "a positive length and an image from load_image(path, pixel_size_nm=...) are needed"
-        )
+        remedy = "a positive length is needed, and load_image(path, pixel_size_nm=...)"
         raise ValueError(f"lattice_nm={lattice_nm} with a pixel size of {size} nm: {remedy}")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -112,14 +110,10 @@ def _warnings_of(table: dict[str, float]):
         yield f"{count} columns are doubtful: look at them, leave them out, or average more frames"
     spacing, error = table.get("spacing_nm", np.nan), table.get("scale_error", 0.0)
     if spacing < POSSIBLE_NM[0] or spacing > POSSIBLE_NM[1]:
-        apart = (
-            f"columns {spacing:.3g} nm apart exist in no crystal: the scale of the header is wrong"
-        )
-        yield f"{apart}; give load_image(path, pixel_size_nm=...)"
+        apart = f"columns {spacing:.3g} nm apart exist in no crystal"
+        yield f"{apart}: the header is wrong; give load_image(path, pixel_size_nm=...)"
     if np.isnan(error):
-        rule = (
-            f"between equal columns in this direction, and is the scale right within {SEARCHED:.0%}"
-        )
+        rule = f"between equal columns in this direction, and the scale right within {SEARCHED:.0%}"
         yield f"no distance near the known lattice parameter was found: is it one {rule}?"
     elif abs(error) > SCALE_TOLERANCE:
-        yield f"the lattice is {error:+.1%} too long: divide the pixel size by {1 + error:.3f}"
+        yield f"the lattice, or the scale, is {error:+.1%} off: divide the pixel size by {1 + error:.3f}"
