@@ -116,4 +116,4 @@ def _warnings_of(table: dict[str, float]):
         rule = f"between equal columns in this direction, and the scale right within {SEARCHED:.0%}"
         yield f"no distance near the known lattice parameter was found: is it one {rule}?"
     elif abs(error) > SCALE_TOLERANCE:
-        yield f"the lattice, or the scale, is {error:+.1%} off: divide the pixel size by {1 + error:.3f}"
+        yield f"the lattice is {error:+.1%} off: divide the pixel size by {1 + error:.3f}"
