@@ -22,7 +22,7 @@ def write_model(path: str | Path, tensors: dict[str, torch.Tensor], settings: di
 
 
 def read_model(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
-    """Weights and settings; what is raised by a file that is no whole model is up to its damage."""
+    """Weights and settings; a damaged file raises what its reader does, see `RVAE.load`."""
     if not path.is_file():
         raise FileNotFoundError(f"no model file at {path}: train one and save it there")
     with safe_open(path, framework="pt") as stored:
