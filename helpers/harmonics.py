@@ -147,6 +147,11 @@ class DiskHarmonics:
     def __len__(self) -> int:
         return len(self.order)
 
+    @property
+    def pair_order(self) -> np.ndarray:
+        """Angular order m of each of the P pairs, (P,) int."""
+        return self.split(self.order)[1]
+
     def project(self, stack: np.ndarray) -> np.ndarray:
         """Coefficients (M, K) float32 of sub-images (M, w, w), by least squares on the disk.
 
@@ -172,7 +177,7 @@ class DiskHarmonics:
     def rotate(self, coefficients: np.ndarray, angle: np.ndarray | float) -> np.ndarray:
         """Turn each motif by `angle` (M,) or scalar, radians, counter-clockwise as displayed."""
         still, cosine, sine = self.split(np.asarray(coefficients))
-        phase = self.split(self.order)[1] * np.asarray(angle, dtype=np.float64)[..., None]
+        phase = self.pair_order * np.asarray(angle, dtype=np.float64)[..., None]
         pairs = (cosine + 1j * sine) * np.exp(1j * phase)
         still = still + np.zeros_like(pairs.real[..., :1])  # one motif may be turned to many
         return np.concatenate([still, pairs.real, pairs.imag], axis=-1).astype(np.float32)

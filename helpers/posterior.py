@@ -32,8 +32,7 @@ class AngleSeries(torch.nn.Module):
         grid = torch.arange(count) * self.step - np.pi  # (A,)
         phase = orders[:, None] * grid
         waves = torch.cat([torch.ones(1, count), phase.cos(), phase.sin()])  # (2m + 1, A)
-        pair_order = torch.as_tensor(basis.split(basis.order)[1])
-        shares = (pair_order[:, None] == orders).float()  # (P, m)
+        shares = (torch.as_tensor(basis.pair_order)[:, None] == orders).float()  # (P, m)
         self._hold(orders=orders, shares=shares, grid=grid, waves=waves)
 
     def _hold(self, **tables: torch.Tensor) -> None:
