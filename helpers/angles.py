@@ -59,9 +59,7 @@ def align_gauge(angle: np.ndarray, reference: np.ndarray | float, *, order: int 
     if angle.ndim != 1 or len(angle) == 0:
         raise ValueError(f"angle has shape {angle.shape}, but (M,) with M of at least 1 is needed")
     if np.ndim(reference) and np.shape(reference) != angle.shape:
-        raise ValueError(
-            f"reference has shape {np.shape(reference)}, but one number or {angle.shape} is needed"
-        )
+        raise ValueError(f"reference has shape {np.shape(reference)}, not () or {angle.shape}")
     return fold_angles(angle - circular_mean(angle - reference, order), 1)
 
 
@@ -148,8 +146,7 @@ def lattice_direction(positions, *, order: int = 4, count: int = 4) -> np.ndarra
     (N,) radians in (-pi/order, pi/order], counter-clockwise as displayed.
     """
     positions = as_positions(positions)
-    if not 1 <= count < len(positions):
-        raise ValueError(f"count={count}, but a column has 1 to {len(positions) - 1} neighbours")
+    count = as_whole("count", count, 1, len(positions) - 1)
     nearest = cKDTree(positions).query(positions, k=count + 1)[1][:, 1:]
     row, col = np.moveaxis(positions[nearest] - positions[:, None], -1, 0)
     bonds = np.exp(1j * order * np.arctan2(-row, col))  # rows run down

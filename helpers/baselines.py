@@ -10,8 +10,6 @@ scale (mean 0, standard deviation 1 over the stack), and::
     loss = sum over pixels of (x - drawn)^2 / 2  +  KL(q(z|x) || prior)
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import nn
@@ -20,7 +18,7 @@ from tqdm.auto import tqdm
 from .angles import fold_angles
 from .device import one_thread
 from .harmonics import as_finite, disk_mask, paint, pixel_offsets
-from .images import as_stack, as_whole
+from .images import as_positive, as_stack, as_whole
 from .training import descend, network
 
 LEARNING_RATE = 1e-3
@@ -45,8 +43,7 @@ def principal_components(stack: np.ndarray, count: int) -> tuple[np.ndarray, ...
     """
     mask = disk_mask(max(np.shape(stack)[-1:], default=0))
     pixels = _pixels(stack, mask)
-    if not 1 <= count <= min(pixels.shape) or int(count) != count:
-        raise ValueError(f"count={count}, but {pixels.shape} pixels have 1 to {min(pixels.shape)}")
+    count = as_whole("count", count, 1, min(pixels.shape))
     mean = pixels.mean(axis=0)
     u, size, parts = np.linalg.svd(pixels - mean, full_matrices=False)
     drawn = paint([mean, *parts[:count]], mask)
@@ -87,7 +84,7 @@ class PlainVAE:
         self._prior_sd = torch.ones(self.latent_dim)  # of each number that is encoded
         self._decoder_shape = self.latent_dim, int(self._mask.sum()), 2  # in, out, hidden layers
 
-    def fit(self, stack: np.ndarray, *, epochs: int, progress: bool = False) -> PlainVAE:
+    def fit(self, stack: np.ndarray, *, epochs: int, progress: bool = False) -> "PlainVAE":
         """Train with exactly `epochs` passes over sub-images (M, w, w); return the model."""
         epochs = as_whole("epochs", epochs, 1)
         pixels = _pixels(stack, self._mask)
@@ -161,9 +158,8 @@ class CoordinateVAE(PlainVAE):
         self, window_px: int, *, latent_dim: int = 2, seed: int = 0, angle_prior_sd: float = np.pi
     ):
         super().__init__(window_px, latent_dim=latent_dim, seed=seed)
-        if not angle_prior_sd > 0:
-            raise ValueError(f"angle_prior_sd={angle_prior_sd}, but a positive number is needed")
-        self._prior_sd = torch.tensor([angle_prior_sd, *self._prior_sd.tolist()])
+        prior_sd = as_positive("angle_prior_sd", angle_prior_sd)
+        self._prior_sd = torch.tensor([prior_sd, *self._prior_sd.tolist()])
         self._mask = np.ones_like(self._mask)
         self._decoder_shape = 2 + self.latent_dim, 1, 3  # the size of AtomAI's and pyroVED's
         offset = torch.as_tensor(pixel_offsets(window_px) / (window_px / 2), dtype=torch.float32)

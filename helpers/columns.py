@@ -1,7 +1,5 @@
 """Find the atomic columns: peaks of the probability map, then a Gaussian fitted to each."""
 
-from __future__ import annotations
-
 import warnings
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -11,7 +9,7 @@ from scipy import ndimage, special
 from scipy.spatial import cKDTree
 
 from .gaussian_fit import AMPLITUDE, fit_gaussians
-from .images import as_image, as_positions, border_distance, neighbour_distance
+from .images import as_image, as_positions, border_distance, median_spacing
 from .peaks import PROBABILITY_OF_A_COLUMN, probability_peaks
 
 LONE_SPACING_PX = 15.0  # taken where there is one column only
@@ -63,7 +61,7 @@ class Columns:
         failed = np.isnan(self.amplitude).sum()
         return f"<Columns: {len(self)}, {precision}{f', {failed} not fitted' if failed else ''}>"
 
-    def __getitem__(self, which) -> Columns:
+    def __getitem__(self, which) -> "Columns":
         """Some of the columns, by a mask, a slice or an array of indices."""
         return Columns(*(getattr(self, field.name)[which] for field in fields(self)))
 
@@ -74,7 +72,7 @@ class Columns:
         return Path(path)
 
     @classmethod
-    def load(cls, path: str | Path) -> Columns:
+    def load(cls, path: str | Path) -> "Columns":
         """Read a table written by `save`.
 
         Raises
@@ -128,13 +126,11 @@ def locate_columns(image, probability: np.ndarray | None = None) -> Columns:
     probability = _as_probability(probability, values.shape)
     peaks = probability_peaks(probability)
     if len(peaks) == 0:
-        warnings.warn(
-            f"no column found: the probability is nowhere above {PROBABILITY_OF_A_COLUMN} (largest "
-            f"{probability.max():.2f}); look whether the image shows a bright lattice in focus",
-            stacklevel=2,
-        )
+        found = f"no column found: the probability is {probability.max():.2f} at most"
+        remedy = f"over {PROBABILITY_OF_A_COLUMN} is needed; is a bright lattice in focus?"
+        warnings.warn(f"{found}, but {remedy}", stacklevel=2)
         return Columns(np.empty((0, 2)), *np.empty((5, 0)))
-    spacing = _spacing_of(peaks)
+    spacing = median_spacing(peaks, LONE_SPACING_PX)
     of_map = np.clip(probability[tuple(np.rint(peaks).astype(int).T)], 1e-3, 0.999)
     confidence = special.expit(CONFIDENCE[0] + CONFIDENCE[1] * special.logit(of_map))
     columns = _fit(values, peaks, confidence, spacing)
@@ -142,11 +138,9 @@ def locate_columns(image, probability: np.ndarray | None = None) -> Columns:
     columns = columns[border_distance(columns.positions, values.shape) > margin]
     failed = np.isnan(columns.amplitude).sum()
     if failed > len(columns) / 2 or len(columns) == 0:
-        warnings.warn(
-            f"{failed} of {len(columns)} likely places inside the image show no bright spot that a "
-            "Gaussian fits: trust none before looking; was the probability made from this image?",
-            stacklevel=2,
-        )
+        found = f"{failed} of {len(columns)} likely places show no bright spot that a Gaussian fits"
+        remedy = "trust none before looking; was the probability made from this image?"
+        warnings.warn(f"{found}: {remedy}", stacklevel=2)
     return _without_doubles(columns, spacing)
 
 
@@ -173,11 +167,9 @@ def refine_columns(image, positions) -> Columns:
     values, places = as_image(image), as_positions(positions)
     inside = border_distance(np.nan_to_num(places, nan=-1), values.shape) > -0.5
     if not inside.any():
-        raise ValueError(
-            f"none of the {len(places)} positions lies inside the image of shape {values.shape}: "
-            "are they [row, column] in pixels of this image?"
-        )
-    spacing = _spacing_of(places[inside])
+        outside = f"none of the {len(places)} positions lies inside the image of {values.shape}"
+        raise ValueError(f"{outside}: are they [row, column] in pixels of this image?")
+    spacing = median_spacing(places[inside], LONE_SPACING_PX)
     confidence = np.array(getattr(positions, "probability", np.ones(len(places))))
     kept = np.clip(places[inside], 0, np.array(values.shape) - 1)
     fitted = _fit(values, kept, confidence[inside], spacing)
@@ -188,18 +180,12 @@ def refine_columns(image, positions) -> Columns:
     return result
 
 
-def _spacing_of(places: np.ndarray) -> float:
-    return np.median(neighbour_distance(places)) if len(places) > 1 else LONE_SPACING_PX
-
-
 def _as_probability(probability, shape) -> np.ndarray:
     probability = np.asarray(getattr(probability, "data", probability), dtype=np.float32)
     low, high = probability.min(initial=0), probability.max(initial=0)
     if probability.shape != shape or not (low >= 0 and high <= 1):
-        raise ValueError(
-            f"the probability has shape {probability.shape} and reaches from {low:g} to {high:g}, "
-            f"but {shape} and 0 to 1 are needed: hand in what segment(image) returns"
-        )
+        found = f"the probability has shape {probability.shape} and is {low:g} to {high:g}"
+        raise ValueError(f"{found}, not {shape} and 0 to 1: hand in what segment(image) returns")
     return probability
 
 

@@ -46,10 +46,8 @@ def fetch(name: str) -> Path:
     if cached.is_file() and pooch.hashes.hash_matches(str(cached), expected):
         return cached
     if name not in files.urls:
-        raise FileNotFoundError(
-            f"{name} should have come with the package, but is not in {_shipped()}: install the "
-            "package again, or set RVAE_STEM_DATA to a folder that holds the file"
-        )
+        remedy = "install the package again, or set RVAE_STEM_DATA to a folder that holds the file"
+        raise FileNotFoundError(f"{name} is shipped, but not in {_shipped()}: {remedy}")
     return _download(cached, expected, files.urls[name])
 
 
@@ -75,31 +73,26 @@ def _own_folder() -> Path:
 def _verified(path: Path, expected: str) -> Path:
     found = f"sha256:{pooch.file_hash(str(path))}"
     if found != expected:
-        raise ValueError(
-            f"{path} has the checksum {found}, but {expected} is registered: restore the file, or "
-            "install the package again; if it lies in RVAE_STEM_DATA, remove it or unset that"
-        )
+        remedy = "restore the file, or remove it, or unset RVAE_STEM_DATA if it lies there"
+        raise ValueError(f"{path} has the checksum {found}, registered is {expected}: {remedy}")
     return path
 
 
 def _download(target: Path, expected: str, url: str) -> Path:
-    by_hand = (
-        f"download {url} by hand as {target.name} into a folder, and set the environment variable "
-        f"RVAE_STEM_DATA to that folder (now: {os.environ.get('RVAE_STEM_DATA') or 'not set'})"
-    )
+    now = os.environ.get("RVAE_STEM_DATA") or "not set"
+    own_folder = f"a folder, and set RVAE_STEM_DATA to that folder (now: {now})"
+    by_hand = f"download {url} by hand as {target.name} into {own_folder}"
     pooch.get_logger().setLevel("WARNING")  # its notice would put this computer's path on a page
     try:
         if os.environ.get("RVAE_STEM_OFFLINE", "0") not in ("", "0"):
             raise ConnectionError("RVAE_STEM_OFFLINE is set")
         return Path(pooch.retrieve(url, expected, fname=target.name, path=target.parent))
     except ValueError as error:  # pooch has removed what came
-        raise ValueError(
-            f"what {url} sent is not the registered {target.name}: {error}; try again, or {by_hand}"
-        ) from error
+        wrong = f"what {url} sent is not the registered {target.name}"
+        raise ValueError(f"{wrong}: {error}; try again, or {by_hand}") from error
     except OSError as error:  # requests' errors are OSErrors: no network, 404, no room on the disk
-        raise FileNotFoundError(
-            f"{target.name} could not be downloaded ({error}): mend that, or {by_hand}"
-        ) from error
+        failure = f"{target.name} could not be downloaded ({error})"
+        raise FileNotFoundError(f"{failure}: mend that, or {by_hand}") from error
 
 
 def _unknown(name, known: list[str]) -> str:

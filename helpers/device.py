@@ -1,6 +1,5 @@
 """Where the networks run."""
 
-from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
@@ -22,7 +21,7 @@ def pick_device(device: str) -> str:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
+def one_thread():
     """Let PyTorch use one thread inside the block.
 
     On matrices of a hundred rows, threads mostly wait for each other: a second one saves a tenth

@@ -1,6 +1,7 @@
 """What the book's figures are made of: style, colours, scale bar, wheel, dots on an image."""
 
 from functools import cache
+from pathlib import Path
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -13,21 +14,17 @@ from skimage.color import lab2rgb
 
 from . import images
 
+SHEET = Path(__file__).with_name("book.mplstyle")
+STYLE = mpl.rc_params_from_file(SHEET, use_default_template=False)
+PALETTE = STYLE["axes.prop_cycle"].by_key()["color"]
+ACCENT = PALETTE[1]
 GREY = "0.62"  # values that are missing
-ACCENT = "#D55E00"
-PALETTE = ["#0072B2", ACCENT, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
+LONE_SPACING_PX = 10.0  # where there is one position only
 
 
 def use_style() -> None:
     """Set matplotlib up once: light, without grid, readable at phone width, small files."""
-    mpl.rc("figure", figsize=(6.4, 4.0), dpi=120, facecolor="white")
-    mpl.rc("figure.constrained_layout", use=True)
-    mpl.rc("font", size=12)
-    mpl.rc("axes", grid=False, titlesize=12.5, labelsize=12, prop_cycle=mpl.cycler(color=PALETTE))
-    mpl.rc("axes.spines", top=False, right=False)
-    mpl.rc(("xtick", "ytick"), labelsize=11)
-    mpl.rc("legend", fontsize=11, frameon=False)
-    mpl.rc("lines", linewidth=1.8)
+    mpl.rcParams.update(STYLE)
 
 
 @cache
@@ -95,7 +92,7 @@ def picture(ax, image, *, alpha=1.0, clip=(1, 99.8)):
 def circles(ax, positions, *, size=0.85):
     """Circles at the finite positions, of a diameter that follows zoom and layout."""
     points = images.as_positions(positions)[:, ::-1]
-    spacing = median_spacing(points)
+    spacing = images.median_spacing(points, LONE_SPACING_PX)
     if not (ax.images or ax.collections):  # a blank field that fits the circles
         left, top = np.nanmin(points, axis=0) - spacing
         right, bottom = np.nanmax(points, axis=0) + spacing
@@ -128,9 +125,10 @@ def colour_by(artist, values, cmap, clip, missing=GREY):
 def ticks(ax, positions, angle, order):
     """A short line from each position along its angle, once for each of the `order` folds."""
     points = images.as_positions(positions)[:, ::-1]
+    length = images.median_spacing(points, LONE_SPACING_PX) / 2
     for turned in angle + 2 * np.pi / order * np.arange(order)[:, None]:
-        step = np.stack([np.cos(turned), -np.sin(turned)], axis=-1)  # rows go down
-        segments = np.stack([points, points + 0.5 * median_spacing(points) * step], axis=1)
+        step = length * np.stack([np.cos(turned), -np.sin(turned)], axis=-1)  # rows go down
+        segments = np.stack([points, points + step], axis=1)
         ax.add_collection(LineCollection(segments, colors="black", linewidths=1.2), autolim=False)
 
 
@@ -148,9 +146,3 @@ def wheel(ax, order):
         inset.text(x, y, text, fontsize=10, ha="center", va="center")
     inset.text(0, 0, f"{order}-fold" if order > 1 else "", fontsize=9, ha="center", va="center")
     inset.axis("off")
-
-
-def median_spacing(points):
-    """Median distance from a point to its nearest neighbour; 10 px where there is none."""
-    spacing = np.median(images.neighbour_distance(points[np.isfinite(points).all(axis=1)]))
-    return spacing if 0 < spacing < np.inf else 10.0

@@ -55,10 +55,9 @@ def align_stack(stack, *, progress: bool = True) -> tuple:
     frames = _frames(stack)
     drift = _estimate_drift(frames, progress)
     start, stop = _common_area(frames[0].shape, drift)
-    total = sum(
-        ndimage.shift(frame, -move, output=np.float64, order=3, mode="mirror")
-        for frame, move in zip(frames, drift, strict=True)
-    )
+    total = 0.0
+    for frame, move in zip(frames, drift, strict=True):
+        total += ndimage.shift(frame, -move, output=np.float64, order=3, mode="mirror")
     mean = (total / len(frames)).astype(np.float32)
     return _as_signal(mean, stack, start, stop), drift + start
 
@@ -69,10 +68,8 @@ def _frames(stack) -> list[np.ndarray]:
     if values.ndim == 2:
         values = values[None]
     if values.ndim != 3 or len(values) == 0 or min(values.shape[1:]) < SMALLEST_SIDE_PX:
-        raise ValueError(
-            f"the stack has shape {values.shape}, but (frames, rows, columns) is needed, with at "
-            f"least {SMALLEST_SIDE_PX} rows and columns"
-        )
+        wanted = f"(frames, rows, columns), at least {SMALLEST_SIDE_PX} of the last two"
+        raise ValueError(f"the stack has shape {values.shape}, but it must be {wanted}")
     frames = []
     for index, frame in enumerate(values):
         try:
@@ -100,21 +97,19 @@ def _estimate_drift(frames: list[np.ndarray], progress: bool) -> np.ndarray:
 
 def _follow(frames: list[np.ndarray], steps) -> np.ndarray:
     """Drift (F, 2), each frame compared with the mean of those before it."""
-    spectra = _spectra(frames)
+    spectra = _spectra(frames, steps)
     total = next(spectra)  # of the aligned frames
     drift = [np.zeros(2)]
-    steps.update()
     for spectrum in spectra:
         cross = spectrum * np.conj(total)
         drift.append(_refine(cross, _likeliest_peak(cross, drift[-1])))
         total += ndimage.fourier_shift(spectrum, -drift[-1])
-        steps.update()
     return np.array(drift)
 
 
 def _sharpen(frames: list[np.ndarray], drift: np.ndarray, steps) -> np.ndarray:
     """Drift (F, 2), each frame compared with the mean of all others."""
-    spectra = list(_spectra(frames))
+    spectra = list(_spectra(frames, steps))
     total = sum(map(ndimage.fourier_shift, spectra, -drift))
     evidence = np.zeros(len(frames))
     for index, spectrum in enumerate(spectra):
@@ -124,20 +119,17 @@ def _sharpen(frames: list[np.ndarray], drift: np.ndarray, steps) -> np.ndarray:
         drift[index] = _refine(cross, drift[index])
         evidence[index] = _correlation(cross, drift[index], 0)[1, 1] / np.linalg.norm(total)
         total += ndimage.fourier_shift(spectrum, -drift[index])
-        steps.update()
     # The correlation coefficients in units of their spread for frames of mere white noise.
     evidence *= np.sqrt(total.size) * (1 - TAPERED_SHARE)
     unlike = np.flatnonzero(evidence < LEAST_EVIDENCE).tolist()
     if unlike:
-        warnings.warn(
-            f"frames {unlike} hardly resemble the others: their shifts mean little. Leave them "
-            "out, or check that all frames show the same area",
-            stacklevel=4,
-        )
+        found = f"frames {unlike} hardly resemble the others: their shifts mean little"
+        remedy = "leave them out, or check that all frames show the same area"
+        warnings.warn(f"{found}; {remedy}", stacklevel=4)
     return drift
 
 
-def _spectra(frames: list[np.ndarray]):
+def _spectra(frames: list[np.ndarray], steps):
     """Yield each frame's spectrum, of norm one, less its border and its slow variation."""
     shape = frames[0].shape
     window = np.float32(np.outer(*(signal.windows.tukey(n, 2 * TAPERED_SHARE) for n in shape)))
@@ -146,6 +138,7 @@ def _spectra(frames: list[np.ndarray]):
         spectrum = fft.fft2((frame - np.average(frame, weights=window)) * window)
         spectrum -= ndimage.fourier_gaussian(spectrum, slow_px)
         yield spectrum / np.linalg.norm(spectrum)
+        steps.update()
 
 
 def _likeliest_peak(cross: np.ndarray, expected: np.ndarray) -> np.ndarray:
@@ -188,10 +181,8 @@ def _common_area(shape: tuple[int, int], drift: np.ndarray) -> tuple[np.ndarray,
     start = np.ceil(-drift.min(axis=0)).astype(int)
     stop = np.floor(shape - drift.max(axis=0)).astype(int)
     if (stop - start).min() < SMALLEST_SIDE_PX:
-        raise ValueError(
-            f"the frames have no area in common: they drift by {np.ptp(drift, axis=0).round(1)} px "
-            f"(rows, columns) over frames of {shape}; align fewer frames"
-        )
+        moved = np.ptp(drift, axis=0).round(1)
+        raise ValueError(f"no area in common: frames of {shape} drift by {moved} px; align fewer")
     return start, stop
 
 

@@ -6,11 +6,11 @@ choices are conventions, not physics.
 
 import torch
 
-from .posterior import AngleSeries
 
-
-def choose_axes(decoder: torch.nn.Module, z: torch.Tensor) -> torch.Tensor:
+def choose_axes(decoder, z: torch.Tensor) -> torch.Tensor:
     """Orthonormal directions (d, d) of latents z (M, d), one a row, in the order reported.
+
+    `decoder(z)` draws the motifs (M, K).
 
     One axis follows the brightness as far as a straight line can; the others, at right angles to
     it, do not. They are sorted by the variance of the decoded motif along each, and + is the
@@ -28,8 +28,10 @@ def choose_axes(decoder: torch.nn.Module, z: torch.Tensor) -> torch.Tensor:
     return axes[order] * torch.where(slopes < 0, -1.0, 1.0)[:, None]
 
 
-def reference_motif(series: AngleSeries, g: torch.Tensor) -> torch.Tensor:
+def reference_motif(series, g: torch.Tensor) -> torch.Tensor:
     """The motif (K,) whose angle is zero: the mean of all motifs g (M, K), turned alike.
+
+    `series` is the `AngleSeries` that turns them.
 
     All sub-images were turned to agree with one motif before they were encoded, so that decoded
     motifs stand nearly alike already. Only a small turn is left to find: of several ways to align

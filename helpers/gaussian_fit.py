@@ -104,7 +104,7 @@ def _float32(parameters, which):
     return parameters[:, which, None, None].astype(np.float32)
 
 
-def _derivatives(parameters, centre, half):
+def derivatives(parameters, centre, half):
     """Derivatives (n, 5, w * w) of the model by row, column, amplitude, sigma and background."""
     shape, row, col = _shapes(parameters, centre, half)
     sigma = _float32(parameters, SIGMA)
@@ -160,10 +160,10 @@ def _fit_round(image, drawn, parameters, centre, half, reach, limits, noise, ste
 
 def _step(old, frame, residual, weight, damping, limits):
     """One damped step of each column, and by how much the weighted sum of squares then falls."""
-    slopes = _derivatives(old, *frame)
-    curvature = _curvature(slopes, weight, damping[:, None, None])
+    slopes = derivatives(old, *frame)
+    normal = curvature(slopes, weight, damping[:, None, None])
     slope = (slopes @ (weight * residual)[..., None]).astype(np.float64)  # (n, 5, 1)
-    step = np.linalg.solve(curvature, slope)[..., 0]
+    step = np.linalg.solve(normal, slope)[..., 0]
     step[:, :2] = np.clip(step[:, :2], -LARGEST_STEP_PX, LARGEST_STEP_PX)
     new = old + step
     new[:, SIGMA] = np.clip(new[:, SIGMA], *limits)
@@ -172,11 +172,11 @@ def _step(old, frame, residual, weight, damping, limits):
     return new, np.einsum("nk,nk,nk->n", weight, change, 2 * residual - change)
 
 
-def _curvature(slopes, weight, damping=0.0):
+def curvature(slopes, weight, damping=0.0):
     """Products (n, p, p) of derivatives (n, p, K), damped and kept from being singular."""
-    curvature = (slopes * weight[:, None]) @ slopes.transpose(0, 2, 1)
+    normal = (slopes * weight[:, None]) @ slopes.transpose(0, 2, 1)
     one = np.eye(slopes.shape[1])
-    return curvature.astype(np.float64) * (1 + (damping + 1e-6) * one) + 1e-30 * one
+    return normal.astype(np.float64) * (1 + (damping + 1e-6) * one) + 1e-30 * one
 
 
 def _noise_of_residuals(image, drawn, parameters, centre, half):
@@ -201,16 +201,15 @@ def _standard_errors(image, drawn, parameters, centre, half, noise):
     limit = CROWD_SIGMAS * np.median(parameters[:, SIGMA])
     tree = cKDTree(parameters[:, :2])
     crowd = tree.query(tree.data, k=CROWD + 1, distance_upper_bound=limit)[1][:, 1:]
-    nobody = [[1e6, 1e6, 0.0, 1.0, 0.0]]  # number N: where there are fewer neighbours
-    everybody = np.concatenate([parameters, nobody])
+    everybody = np.vstack([parameters, [1e6, 1e6, 0, 1, 0]])  # the last where neighbours lack
 
     def errors_of(part):
         frame = centre[part], half
         weight = _compare(image, drawn, parameters[part], *frame, noise)[2]
         near = [one for one in crowd[part].T if one.min() < len(parameters)]
-        slopes = [_derivatives(parameters[part], *frame)]
-        slopes += [_derivatives(everybody[one], *frame)[:, :BACKGROUND] for one in near]
-        curvature = _curvature(np.concatenate(slopes, axis=1), weight)
-        return np.sqrt(np.einsum("nii->ni", np.linalg.inv(curvature))[:, :5])
+        slopes = [derivatives(parameters[part], *frame)]
+        slopes += [derivatives(everybody[one], *frame)[:, :BACKGROUND] for one in near]
+        normal = curvature(np.concatenate(slopes, axis=1), weight)
+        return np.sqrt(np.einsum("nii->ni", np.linalg.inv(normal))[:, :5])
 
     return np.concatenate([errors_of(part) for part in _parts(np.arange(len(parameters)))])

@@ -9,8 +9,6 @@ and leaves the rest alone: nothing is interpolated. The zeros of the *derivative
 a sub-image does not vanish at the rim of its disk.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -109,7 +107,7 @@ class DiskHarmonics:
     inverse: np.ndarray
 
     @classmethod
-    def build(cls, window_px: int, band_limit: float | None = None) -> DiskHarmonics:
+    def build(cls, window_px: int, band_limit: float | None = None) -> "DiskHarmonics":
         """Compute the basis; `band_limit=None` keeps features down to a period of 5 pixels.
 
         Raises
@@ -122,10 +120,8 @@ class DiskHarmonics:
         radius = window_px / 2
         limit = RADIANS_PER_PIXEL * radius if band_limit is None else float(band_limit)
         if not FIRST_WAVE < limit <= 2.2 * radius:
-            raise ValueError(
-                f"band_limit={limit:g}, but it must lie above {FIRST_WAVE:g}, the first wave that "
-                f"turns, and {window_px} pixels resolve up to {2.2 * radius:g}: choose another"
-            )
+            allowed = f"{FIRST_WAVE:g} (the first wave that turns) to {2.2 * radius:g}"
+            raise ValueError(f"band_limit={limit:g}, but {window_px} pixels allow {allowed}")
         orders, zeros = _derivative_zeros(limit)
         waves = _waves(orders, zeros, window_px)
         # One common norm a pair: a norm each would make a turn leak between cos and sin.

@@ -44,10 +44,8 @@ def identify_columns(columns: Columns, names, *, surroundings: bool = True, seed
     names = [str(name) for name in names]
     fitted = np.flatnonzero(np.isfinite(columns.amplitude))
     if len(names) < 2 or len(set(names)) < len(names) or len(fitted) < 10 * len(names):
-        raise ValueError(
-            f"names={names} and {len(fitted)} fitted columns: at least two different names, and "
-            "ten columns for each, are needed"
-        )
+        wanted = "at least two different names, and ten columns for each, are needed"
+        raise ValueError(f"names={names} and {len(fitted)} fitted columns: {wanted}")
     brightness, shells, orders, complete = describe_surroundings(columns[fitted])
     if complete.sum() < 10 * len(names):
         complete[:] = True
@@ -109,11 +107,7 @@ def _open_sided(direction: np.ndarray, distance: np.ndarray) -> np.ndarray:
 
 def _best_groups(features: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Group (N,) of each row by k-means, the tightest of several starts."""
-    rng, best, least = np.random.default_rng(seed), None, np.inf
-    features = np.nan_to_num(features)
-    for _ in range(STARTS):
-        centre, group = kmeans2(features, count, minit="++", seed=rng)
-        spread = ((features - centre[group]) ** 2).sum()
-        if spread < least:
-            best, least = group, spread
-    return best
+    rng, features = np.random.default_rng(seed), np.nan_to_num(features)
+    tries = [kmeans2(features, count, minit="++", seed=rng) for _ in range(STARTS)]
+    spreads = [((features - centre[group]) ** 2).sum() for centre, group in tries]
+    return tries[np.argmin(spreads)][1]

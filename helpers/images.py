@@ -8,6 +8,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 LARGEST_SHARE_OF_NAN = 0.01
+PIXEL_SIZE_TOLERANCE = 0.03
 
 
 def as_image(image) -> np.ndarray:
@@ -27,7 +28,16 @@ def as_image(image) -> np.ndarray:
     values = one_frame(image)
     if values.dtype.kind not in "biuf":
         raise ValueError(f"the image holds {values.dtype} values, but real numbers are needed")
-    values = _fill_missing(values.astype(np.float32))
+    values = values.astype(np.float32)
+    missing = ~np.isfinite(values)
+    count = missing.sum()
+    if count > LARGEST_SHARE_OF_NAN * values.size:
+        most = f"at most {LARGEST_SHARE_OF_NAN:.0%} can be filled: crop the image to its valid part"
+        raise ValueError(f"{count} of {values.size} pixels are NaN or infinite, but {most}")
+    if count:
+        warnings.warn(f"{count} NaN or infinite pixels were filled from neighbours", stacklevel=2)
+        _, nearest = ndimage.distance_transform_edt(missing, return_indices=True)
+        values = values[tuple(nearest)]
     if values.min() == values.max():
         raise ValueError(f"the image is constant ({values.flat[0]:g}): is it the right signal?")
     return values
@@ -37,26 +47,9 @@ def one_frame(image) -> np.ndarray:
     """The values of `image` as they are; a ValueError unless they are (rows, columns)."""
     values = np.asarray(getattr(image, "data", image))
     if values.ndim != 2 or values.size == 0:
-        raise ValueError(
-            f"the image has shape {values.shape}, but (rows, columns) is needed: take one frame, "
-            "or the mean of align_stack(stack)"
-        )
+        found = f"the image has shape {values.shape}, but (rows, columns) is needed"
+        raise ValueError(f"{found}: take one frame, or the mean of align_stack(stack)")
     return values
-
-
-def _fill_missing(values: np.ndarray) -> np.ndarray:
-    missing = ~np.isfinite(values)
-    count = missing.sum()
-    if count > LARGEST_SHARE_OF_NAN * values.size:
-        raise ValueError(
-            f"{count} of {values.size} pixels are NaN or infinite, but at most "
-            f"{LARGEST_SHARE_OF_NAN:.0%} can be filled: crop the image to its valid part"
-        )
-    if count == 0:
-        return values
-    warnings.warn(f"{count} NaN or infinite pixels were filled from their neighbours", stacklevel=3)
-    nearest = ndimage.distance_transform_edt(missing, return_distances=False, return_indices=True)
-    return values[tuple(nearest)]
 
 
 def as_positions(positions) -> np.ndarray:
@@ -68,11 +61,11 @@ def as_positions(positions) -> np.ndarray:
         If the shape is not (N, 2), N is zero, or no position is finite.
     """
     values = np.asarray(getattr(positions, "positions", positions), dtype=np.float64)
-    if values.ndim != 2 or values.shape[1] != 2 or not np.isfinite(values).all(axis=1).any():
-        raise ValueError(
-            f"positions have shape {values.shape} and {np.isfinite(values).sum()} finite numbers, "
-            "but (N, 2) is needed, one [row, column] in pixels a column: locate the columns again"
-        )
+    finite = np.isfinite(values)
+    if values.ndim != 2 or values.shape[1] != 2 or not finite.all(axis=1).any():
+        found = f"positions have shape {values.shape} and {finite.sum()} finite numbers"
+        wanted = "(N, 2) is needed, one [row, column] in pixels a column: locate the columns again"
+        raise ValueError(f"{found}, but {wanted}")
     return values
 
 
@@ -80,17 +73,16 @@ def one_each(values, positions, name: str) -> np.ndarray:
     """Return `values` (N,) as float64; a ValueError unless there is one for each position."""
     values, count = np.asarray(values, dtype=np.float64), len(as_positions(positions))
     if values.shape != (count,):
-        raise ValueError(
-            f"{name} has shape {values.shape}, but ({count},) is needed, one number a column: "
-            "pass positions[kept], as cut_subimages kept them"
-        )
+        found = f"{name} has shape {values.shape}, but ({count},) is needed, one number a column"
+        raise ValueError(f"{found}: pass positions[kept], as cut_subimages kept them")
     return values
 
 
-def as_whole(name: str, value, least: int) -> int:
-    """Return `value` as an int; a ValueError unless it is a whole number of at least `least`."""
-    if not (isinstance(value, Real) and value >= least and value % 1 == 0):
-        raise ValueError(f"{name}={value!r}, but a whole number of at least {least} is needed")
+def as_whole(name: str, value, least: int, most: float = np.inf) -> int:
+    """Return `value` as an int; a ValueError unless it is a whole number within the limits."""
+    if not (isinstance(value, Real) and least <= value <= most and value % 1 == 0):
+        limits = f"of at least {least}" if most == np.inf else f"from {least} to {most}"
+        raise ValueError(f"{name}={value!r}, but a whole number {limits} is needed")
     return int(value)
 
 
@@ -106,16 +98,22 @@ def as_stack(stack, window_px: int | None = None):
     shape = np.shape(stack)
     side = window_px or (shape[-1] if shape else 0)
     if len(shape) != 3 or shape[0] == 0 or shape[1:] != (side, side):
-        raise ValueError(
-            f"the sub-images have shape {shape}, but (M, {side}, {side}) is needed: cut them with "
-            f"cut_subimages(image, positions, {side}), or pass one motif as motif[None]"
-        )
+        found = f"the sub-images have shape {shape}, but (M, {side}, {side}) is needed"
+        cut = f"cut_subimages(image, positions, {side})"
+        raise ValueError(f"{found}: cut them with {cut}, or pass one motif as motif[None]")
     return stack
 
 
 def neighbour_distance(positions: np.ndarray) -> np.ndarray:
     """Distance (N,) of each of N points from the nearest other one; infinite for one alone."""
     return cKDTree(positions).query(positions, k=2)[0][:, 1]
+
+
+def median_spacing(positions: np.ndarray, alone: float = np.nan) -> float:
+    """Median distance of points (N, 2) from their nearest neighbours; `alone` if there are none."""
+    finite = positions[np.isfinite(positions).all(axis=1)]
+    spacing = np.median(neighbour_distance(finite)) if len(finite) > 1 else 0
+    return float(spacing) if spacing > 0 else alone
 
 
 def border_distance(positions: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
@@ -129,3 +127,10 @@ def pixel_size_nm(image) -> float | None:
         return None
     axis = image.axes_manager.signal_axes[0]
     return float(axis.scale) if str(axis.units) == "nm" else None
+
+
+def warn_of_other_pixel_size(trained_nm: float | None, given_nm: float | None) -> None:
+    """Warn when an image is sampled otherwise than the one that a model was trained on."""
+    if trained_nm and given_nm and abs(given_nm / trained_nm - 1) > PIXEL_SIZE_TOLERANCE:
+        sizes = f"trained at {trained_nm:g} nm a pixel, this stack has {given_nm:g} nm"
+        warnings.warn(f"the model was {sizes}: resample to the model's pixel size", stacklevel=3)

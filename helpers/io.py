@@ -94,10 +94,9 @@ def _read(path: Path) -> list:
             options["file_format"] = "MRC"  # two readers claim this ending
         loaded = hs.load(path, **options)
     except Exception as error:
-        raise ValueError(
-            f"{path} could not be read ({type(error).__name__}: {error}). It may be damaged or of "
-            "another format than its ending: export it again from the microscope's own program"
-        ) from error
+        failure = f"{path} could not be read ({type(error).__name__}: {error})"
+        remedy = "is it damaged, or of another format than its ending? Export it again"
+        raise ValueError(f"{failure}: {remedy}") from error
     return loaded if isinstance(loaded, list) else [loaded]
 
 
@@ -165,13 +164,11 @@ def _plain_signal(signal, pixel_size_nm: float | None, path: Path):
 
     axes = signal.axes_manager._axes  # in the order of the array: frames, rows, columns
     kind = LazySignal2D if signal._lazy else Signal2D
-    return kind(
-        signal.data.astype(np.float32),
-        axes=[axis.get_axis_dictionary() | {"navigate": True} for axis in axes[:-2]]
-        + _calibrated(axes[-2:], pixel_size_nm, path),
-        metadata=signal.metadata.as_dictionary(),
-        original_metadata=signal.original_metadata.as_dictionary(),
-    )
+    frames = [axis.get_axis_dictionary() | {"navigate": True} for axis in axes[:-2]]
+    plain_axes = frames + _calibrated(axes[-2:], pixel_size_nm, path)
+    about, original = signal.metadata.as_dictionary(), signal.original_metadata.as_dictionary()
+    data = signal.data.astype(np.float32)
+    return kind(data, axes=plain_axes, metadata=about, original_metadata=original)
 
 
 def _calibrated(axes, pixel_size_nm: float | None, path: Path) -> list[dict]:
@@ -186,17 +183,13 @@ def _calibrated(axes, pixel_size_nm: float | None, path: Path) -> list[dict]:
         new = [{"scale": pixel_size_nm, "units": "nm"}] * 2
     elif not all(0 < axis["scale"] < math.inf for axis in new):
         new = [{"scale": 1.0, "units": "px"}] * 2
-        warnings.warn(
-            f"{path.name}: the pixel size (rows, columns) of {', '.join(found)} is no usable "
-            "length; the axes stay in px. Give pixel_size_nm= if you know it",
-            stacklevel=4,
-        )
+        sizes = f"{path.name}: the pixel size (rows, columns) of {', '.join(found)} is no length"
+        remedy = "the axes stay in px; give pixel_size_nm= if you know it"
+        warnings.warn(f"{sizes}: {remedy}", stacklevel=4)
     rows, columns = (axis["scale"] for axis in new)
     if abs(rows - columns) > UNEQUAL_SCALES * max(rows, columns):
-        warnings.warn(
-            f"{path.name}: rows are {rows:.6g} nm apart, columns {columns:.6g} nm, but square "
-            "pixels are needed: resample, or give pixel_size_nm= if the file is wrong",
-            stacklevel=4,
-        )
+        spaced = f"{path.name}: rows are {rows:.6g} nm apart, columns {columns:.6g} nm"
+        remedy = "resample to square pixels, or give pixel_size_nm= if the file is wrong"
+        warnings.warn(f"{spaced}: {remedy}", stacklevel=4)
     plain = [{"name": axis.name, "size": axis.size, "navigate": False} for axis in axes]
     return [axis | calibration for axis, calibration in zip(plain, new, strict=True)]

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.spatial import cKDTree
 
-from .images import as_positions
+from .images import as_positions, as_positive, as_whole
 
 OPEN_SIDE = 1.25  # a farthest neighbour beyond this many median distances: one side is empty
 FINENESS = 8  # steps of the search in one resolvable difference of wave vectors
@@ -32,11 +32,7 @@ def off_centre(positions, around, *, count: int = 4) -> np.ndarray:
         If `around` has fewer columns than `count`, or `count` is less than 2.
     """
     positions, around = as_positions(positions), as_positions(around)
-    if not 2 <= count <= len(around):
-        raise ValueError(
-            f"count={count}, but it must lie between 2 and the {len(around)} columns of the other "
-            "sublattice: were the sublattices split as intended?"
-        )
+    count = as_whole("count", count, 2, len(around))
     distance, nearest = cKDTree(around).query(positions, k=count)
     displacement = positions - around[nearest].mean(axis=1)
     displacement[distance[:, -1] > OPEN_SIDE * np.median(distance)] = np.nan
@@ -75,25 +71,23 @@ def strongest_wave(positions, values: np.ndarray, *, shortest_px: float) -> tupl
     values = np.asarray(values, dtype=float).reshape(len(places), -1)
     good = np.isfinite(values).all(axis=1) & np.isfinite(places).all(axis=1)
     places, values = places[good], values[good]
-    if len(values) < 3 or not np.ptp(values, axis=0).any() or not shortest_px > 0:
-        raise ValueError(
-            f"{len(values)} columns with values and shortest_px={shortest_px}: at least 3 columns, "
-            "values that are not the same at all of them, and a positive period are needed"
-        )
+    shortest_px = as_positive("shortest_px", shortest_px)
+    if len(values) < 3 or not np.ptp(values, axis=0).any():
+        raise ValueError(f"{len(values)} columns have values, or they are the same at all: no wave")
     values = values - values.mean(axis=0)
-    waves = _wave_vectors(1 / shortest_px, 1 / (FINENESS * np.ptp(places, axis=0).max()))
+    waves = wave_vectors(0, 1 / shortest_px, 1 / (FINENESS * np.ptp(places, axis=0).max()))
     sums = values.T @ np.exp(-2j * np.pi * (places - places.mean(axis=0)) @ waves.T)  # (d, waves)
     power = np.sum(np.abs(sums) ** 2, axis=0)
     share = 2 * power.max() / (len(values) * np.sum(values**2))
     return waves[power.argmax()], float(min(1.0, share))
 
 
-def _wave_vectors(highest: float, step: float) -> np.ndarray:
-    """All vectors of half a disk on a square raster: the other half are the same waves."""
+def wave_vectors(lowest: float, highest: float, step: float) -> np.ndarray:
+    """Vectors of half a ring on a square raster, zero apart: the other half are the same waves."""
     count = int(highest / step)
     waves = step * np.mgrid[-count:1, -count : count + 1].reshape(2, -1).T
     length = np.hypot(*waves.T)
-    return waves[(length > 0) & (length <= highest * (1 + 1e-9))]
+    return waves[(length > lowest) & (length <= highest * (1 + 1e-9))]
 
 
 def handedness(positions, displacement: np.ndarray, *, count: int = 4) -> np.ndarray:
@@ -118,10 +112,8 @@ def handedness(positions, displacement: np.ndarray, *, count: int = 4) -> np.nda
     """
     positions, displacement = as_positions(positions), np.asarray(displacement, dtype=float)
     if displacement.shape != positions.shape or len(positions) <= count:
-        raise ValueError(
-            f"{len(positions)} positions and displacements of shape {displacement.shape}: one "
-            f"[row, column] each, and more than count={count} of them, are needed"
-        )
+        found = f"{len(positions)} positions and displacements of shape {displacement.shape}"
+        raise ValueError(f"{found}: one [row, column] each, more than count={count}, are needed")
     distance, nearest = cKDTree(positions).query(positions, k=range(2, count + 2))  # itself apart
     ahead = displacement / np.hypot(*displacement.T)[:, None]
     alike = np.sum(ahead[nearest] * ahead[:, None], axis=-1, keepdims=True)  # (N, count, 1)

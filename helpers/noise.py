@@ -1,7 +1,8 @@
-"""How noisy sub-images are, and how much of that noise pixels share.
+"""How bright sub-images are, how noisy, and how much of that noise pixels share.
 
-A scan moves whole lines, drifts, and is resampled: the errors of neighbouring pixels go together.
-Treating them as independent would make every error bar too small. The residuals tell by how much.
+Offset and gain let a model that was trained on one image read another. In the noise, errors of
+neighbouring pixels go together, as a scan moves whole lines, drifts, and is resampled. Treating
+them as independent would make every error bar too small. The residuals tell by how much.
 """
 
 from dataclasses import dataclass, replace
@@ -16,6 +17,38 @@ STRIP_PX = 4  # scan lines that are taken together
 REACH_PX = 20  # lines farther apart than this jitter each on their own
 WELL_FITTED = 1.5  # times the median misfit: what lies beyond is another motif, not noise
 SAMPLE = 1000  # sub-images that are enough
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Brightness and contrast of a stack, in the units of its pixels.
+
+    Attributes
+    ----------
+    offset : float
+        Median over the sub-images of their mean brightness.
+    gain : float
+        Median over the sub-images of the rms of their coefficients, the mean brightness left out.
+    """
+
+    offset: float
+    gain: float
+
+    @classmethod
+    def of(cls, coefficients: np.ndarray, basis: DiskHarmonics) -> "Contrast":
+        """Estimate both from coefficients (M, K); ValueError if there is no contrast at all."""
+        # An image that is 1 everywhere has the norm as its first coefficient, and no other.
+        offset = float(np.median(coefficients[:, 0]) / basis.norms[0])
+        gain = float(np.sqrt(np.median((coefficients[:, 1:] ** 2).mean(axis=1))))
+        if not gain > 1e-6 * max(abs(offset), 1e-30):
+            raise ValueError(f"the sub-images are constant ({offset:g}): no motif; check the image")
+        return cls(offset, gain)
+
+    def remove(self, coefficients: np.ndarray, basis: DiskHarmonics) -> np.ndarray:
+        """Coefficients (M, K) float32 with the offset at zero and the gain at one."""
+        shifted = coefficients.astype(np.float32)
+        shifted[:, 0] -= self.offset * basis.norms[0]
+        return shifted / np.float32(self.gain)
 
 
 @dataclass(frozen=True)

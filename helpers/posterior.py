@@ -3,8 +3,6 @@
 import numpy as np
 import torch
 
-from .harmonics import DiskHarmonics
-
 GRID_PER_ORDER = 8  # grid points in one period of the finest wave: no maximum is overlooked
 N_MODES = 8  # maxima of a posterior that are followed: alternatives the data leave open
 NARROW = 0.7  # steps of the grid: a maximum narrower than this is integrated as a Gaussian
@@ -25,20 +23,17 @@ class AngleSeries(torch.nn.Module):
         Length of the series, in units of the highest angular order of the basis.
     """
 
-    def __init__(self, basis: DiskHarmonics, degree: int = 1):
+    def __init__(self, basis, degree: int = 1):
         super().__init__()
         orders = torch.arange(1, degree * basis.order.max() + 1, dtype=torch.float32)
         count = GRID_PER_ORDER * max(16, len(orders))
         self.split = basis.split
         self.step = 2 * np.pi / count
-        grid = torch.arange(count) * self.step - np.pi
+        grid = torch.arange(count) * self.step - np.pi  # (A,)
         phase = orders[:, None] * grid
-        self._hold(
-            orders=orders,
-            shares=(torch.as_tensor(basis.pair_order)[:, None] == orders).float(),  # (P, m)
-            grid=grid,  # (A,)
-            waves=torch.cat([torch.ones(1, count), phase.cos(), phase.sin()]),  # (2m + 1, A)
-        )
+        waves = torch.cat([torch.ones(1, count), phase.cos(), phase.sin()])  # (2m + 1, A)
+        shares = (torch.as_tensor(basis.pair_order)[:, None] == orders).float()  # (P, m)
+        self._hold(orders=orders, shares=shares, grid=grid, waves=waves)
 
     def _hold(self, **tables: torch.Tensor) -> None:
         """Constants that move with the model to its device, and are not saved with it."""
@@ -80,11 +75,6 @@ class AngleSeries(torch.nn.Module):
         return torch.cat([torch.zeros_like(still), -sine * m, cosine * m], dim=-1)
 
     # ------------------------------------------------ a series over the circle
-
-    def log_evidence(self, c, g, log_sigma, log_shift=None) -> torch.Tensor:
-        """log p(c|g), every angle summed over, (B,)."""
-        series, rest = self.log_posterior(c, g, log_sigma, log_shift)
-        return self.log_mean(series) + rest
 
     def log_mean(self, series: torch.Tensor) -> torch.Tensor:
         """log of the mean of exp(series) over the circle, (B,).
@@ -156,13 +146,12 @@ class AngleSeries(torch.nn.Module):
         return row, angle, height - bend.log() / 2, bend
 
     def at(self, series: torch.Tensor, angle: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Value, slope and downward curvature of series (N, 2m + 1) at one angle each, (N,)."""
-        cosine, sine = series[:, 1:].chunk(2, dim=-1)
-        phase = angle[:, None] * self.orders
-        cos, sin = phase.cos(), phase.sin()
-        even = cosine * cos + sine * sin
-        slope = (sine * cos - cosine * sin) @ self.orders
-        return series[:, 0] + even.sum(-1), slope, even @ self.orders**2
+        """Value, slope and downward curvature of series (N, 2m + 1) at one angle each, (N,).
+
+        They are those at the angle zero once the series is turned back.
+        """
+        cosine, sine = self.turn(series, -angle)[:, 1:].chunk(2, dim=-1)
+        return series[:, 0] + cosine.sum(-1), sine @ self.orders, cosine @ self.orders**2
 
     def _parabola(self, on_grid, row, index) -> tuple[torch.Tensor, torch.Tensor]:
         """Top and downward curvature, in steps of the grid, of the parabola through a point of the

@@ -4,16 +4,14 @@ A standard error of a fit knows the counting noise alone. Frames differ by all t
 to the next, line jitter included, so their scatter is what an experiment can vouch for.
 """
 
-from __future__ import annotations
-
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from tqdm.auto import tqdm
 
 from .columns import Columns, refine_columns
-from .images import as_positions
+from .gaussian_fit import AMPLITUDE, curvature, derivatives
+from .images import as_positions, as_positive
 
 
 @dataclass(frozen=True)
@@ -35,9 +33,8 @@ class FramePositions:
     @property
     def scatter_px(self) -> np.ndarray:
         """Standard deviation between frames (N, 2) along rows and columns; NaN below 2 frames."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # a column that was never found
-            return np.nanstd(self.positions, axis=0, ddof=1)
+        found = np.ma.masked_invalid(self.positions)
+        return found.std(axis=0, ddof=1).filled(np.nan)
 
     def precision_pm(self, pixel_size_nm: float) -> float:
         """Median over the columns of the scatter of one frame along one axis, in picometres."""
@@ -67,10 +64,8 @@ def locate_in_frames(stack, columns: Columns, shifts, *, progress: bool = True) 
     frames = stack.data if hasattr(stack, "axes_manager") else np.asarray(stack)  # may be lazy
     shifts, start = np.asarray(shifts, dtype=float), as_positions(columns)
     if np.ndim(frames) != 3 or len(frames) < 2 or shifts.shape != (len(frames), 2):
-        raise ValueError(
-            f"frames of shape {np.shape(frames)} and shifts of shape {shifts.shape}: at least two "
-            "frames (F, H, W) with one [row, column] shift each are needed, as align_stack gives"
-        )
+        found = f"frames of shape {np.shape(frames)} and shifts of shape {shifts.shape}"
+        raise ValueError(f"{found}: two frames or more, each with the shift that align_stack gives")
     places, errors = [], []
     for frame, shift in zip(tqdm(frames, disable=not progress), shifts, strict=True):
         fitted = refine_columns(np.asarray(frame), start + shift)
@@ -100,19 +95,10 @@ def cramer_rao_px(amplitude: float, sigma_px: float, background: float) -> float
     ValueError
         If one of them is not positive.
     """
-    if not min(amplitude, sigma_px, background) > 0:
-        raise ValueError(
-            f"amplitude={amplitude}, sigma_px={sigma_px} and background={background} must be "
-            "greater than 0, in counts and pixels"
-        )
-    reach = np.arange(-np.ceil(6 * sigma_px), np.ceil(6 * sigma_px) + 1)
-    variances = []
-    for shift in (-0.375, -0.125, 0.125, 0.375):
-        y, x = np.meshgrid(reach - shift, reach - shift, indexing="ij")
-        shape = np.exp(-(y**2 + x**2) / (2 * sigma_px**2))
-        slope = amplitude * shape / sigma_px**2
-        slopes = [slope * y, slope * x, shape, slope * (y**2 + x**2) / sigma_px, np.ones_like(y)]
-        slopes = np.stack(slopes).reshape(5, -1)
-        information = slopes / (background + amplitude * shape.ravel()) @ slopes.T
-        variances.append(np.linalg.inv(information)[0, 0])
-    return float(np.sqrt(np.mean(variances)))
+    given = {"amplitude": amplitude, "sigma_px": sigma_px, "background": background}
+    shape = [as_positive(name, value) for name, value in given.items()]
+    columns = np.array([[place, place, *shape] for place in (-0.375, -0.125, 0.125, 0.375)])
+    slopes = derivatives(columns, np.zeros((4, 2)), int(np.ceil(6 * sigma_px)))
+    counts = background + amplitude * slopes[:, AMPLITUDE]  # of each pixel: also their variance
+    variances = np.linalg.inv(curvature(slopes, 1 / counts))[:, 0, 0]
+    return float(np.sqrt(variances.mean()))

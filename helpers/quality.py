@@ -1,16 +1,13 @@
 """What to know of an image before its columns are trusted: a table, doubtful columns, warnings."""
 
-from __future__ import annotations
-
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.spatial import cKDTree
 
 from .columns import Columns, locate_columns
-from .images import as_image, neighbour_distance, pixel_size_nm
+from .images import as_image, median_spacing, pixel_size_nm
 
 SURE = 0.8  # a column that is less probable is doubtful
 LARGE_SD_OVER_SPACING = 0.1  # so is one whose position is less certain than this
@@ -69,16 +66,13 @@ def check_quality(
     """
     size = pixel_size_nm(image)
     if lattice_nm is not None and (size is None or not lattice_nm > 0):
-        raise ValueError(
-            f"lattice_nm={lattice_nm} with a pixel size of {size} nm: a positive length and a "
-            "calibrated image are needed, load_image(path, pixel_size_nm=...)"
-        )
+        remedy = "a positive length is needed, and load_image(path, pixel_size_nm=...)"
+        raise ValueError(f"lattice_nm={lattice_nm} with a pixel size of {size} nm: {remedy}")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         values = as_image(image)
         columns = locate_columns(image) if columns is None else columns
-    several = len(columns) > 1
-    spacing = float(np.median(neighbour_distance(columns.positions))) if several else np.nan
+    spacing = median_spacing(columns.positions)
     badly = ~(columns.position_sd_px < LARGE_SD_OVER_SPACING * spacing)
     doubtful = badly | (columns.probability < SURE) | np.isnan(columns.amplitude)
     sure = columns[~doubtful]
@@ -108,31 +102,20 @@ def _commonest_distance(positions: np.ndarray, expected_px: float) -> float:
     return float(np.median(distance[first : ends[first]]))
 
 
-def _warnings_of(table: dict[str, float]) -> Iterator[str]:
+def _warnings_of(table: dict[str, float]):
     """What the numbers of the table give reason to say."""
     if table["saturated"] > SATURATED_SHARE:
-        yield (
-            f"{table['saturated']:.1%} of the pixels have the largest value: detector or file "
-            "format are saturated; heights and widths of bright columns mean little"
-        )
+        share = f"{table['saturated']:.1%} of the pixels have the largest value"
+        yield f"{share}, they are saturated: heights and widths of bright columns mean little"
     if table["doubtful"] > table["columns"] / 10:
-        yield (
-            f"{table['doubtful']} of {table['columns']} columns are doubtful: look at each that is "
-            "ringed, leave them out, or average more frames"
-        )
+        count = f"{table['doubtful']} of {table['columns']}"
+        yield f"{count} columns are doubtful: look at them, leave them out, or average more frames"
     spacing, error = table.get("spacing_nm", np.nan), table.get("scale_error", 0.0)
     if spacing < POSSIBLE_NM[0] or spacing > POSSIBLE_NM[1]:
-        yield (
-            f"columns {spacing:.3g} nm apart exist in no crystal: the scale of the header is "
-            "wrong; give load_image(path, pixel_size_nm=...)"
-        )
+        apart = f"columns {spacing:.3g} nm apart exist in no crystal"
+        yield f"{apart}: the header is wrong; give load_image(path, pixel_size_nm=...)"
     if np.isnan(error):
-        yield (
-            "no distance near the known lattice parameter was found: is it one between equal "
-            f"columns in this direction, and is the scale right within {SEARCHED:.0%}?"
-        )
+        rule = f"between equal columns in this direction, and the scale right within {SEARCHED:.0%}"
+        yield f"no distance near the known lattice parameter was found: is it one {rule}?"
     elif abs(error) > SCALE_TOLERANCE:
-        yield (
-            f"the lattice measures {error:+.1%} of what it should: the header's scale does not "
-            f"fit; divide the pixel size by {1 + error:.3f}"
-        )
+        yield f"the lattice is {error:+.1%} off: divide the pixel size by {1 + error:.3f}"

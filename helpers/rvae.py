@@ -17,24 +17,22 @@ The idea of a VAE with the rotation kept apart from z is that of Bepler et al., 
 What differs: no network draws pixels, and the angle is marginalised, not encoded.
 """
 
-from __future__ import annotations
-
 import warnings
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
-from .contrast import Contrast, warn_of_other_pixel_size
 from .device import one_thread, pick_device
 from .encoding import Encoding, encode_all
 from .gauge import choose_axes, reference_motif
 from .harmonics import DiskHarmonics, data_band_limit
-from .images import as_whole
-from .model_file import read_model, refusing_damaged, write_model
-from .noise import SAMPLE, Noise, measure_noise
+from .images import as_positive, as_whole, warn_of_other_pixel_size
+from .model_file import read_model, write_model
+from .noise import SAMPLE, Contrast, Noise, measure_noise
 from .posterior import AngleSeries
 from .shifts import START, ShiftedSeries
 from .training import network, train
@@ -95,8 +93,7 @@ class Motifs(nn.Module):
 
     def propose(self, upright, of_class: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and log-variance of z, (B, d) each, from sub-images that stand upright."""
-        seen = self.encoder(torch.cat([upright, of_class], dim=-1))
-        mean, log_variance = seen.chunk(2, dim=-1)
+        mean, log_variance = self.encoder(torch.cat([upright, of_class], dim=-1)).chunk(2, dim=-1)
         return mean, log_variance.clamp(-12, 6)
 
     def evidence_of_turn(self, c: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
@@ -115,7 +112,8 @@ class Motifs(nn.Module):
         mean, log_variance = self.propose(upright, of_class)
         chosen = torch.randn(mean.shape, generator=chance, device=c.device)
         g = self.draw(mean + (log_variance / 2).exp() * chosen, of_class)
-        misfit = -self.series.log_evidence(c, g, self.log_sigma, self.log_shift).mean()
+        series, rest = self.series.log_posterior(c, g, self.log_sigma, self.log_shift)
+        misfit = -(self.series.log_mean(series) + rest).mean()
         kl = (mean.square() + log_variance.exp() - 1 - log_variance).sum(-1).mean() / 2
         return misfit + beta * kl, misfit, kl
 
@@ -158,22 +156,17 @@ class RVAE:
         self, window_px: int, *, latent_dim: int = 2, seed: int = 0, beta: float = 1.0,
         band_limit: float | None = None, offsets: bool = False, device: str = "auto",
     ):  # fmt: skip
-        if not beta > 0:
-            raise ValueError(f"beta={beta}, but a positive number is needed; 1 is the plain VAE")
         self.latent_dim = as_whole("latent_dim", latent_dim, 1)
         self.seed, self.offsets = int(seed), bool(offsets)
         self.device = pick_device(device)
-        self.beta, self._wished_limit = float(beta), band_limit
-        self.pixel_size_nm: float | None = None
-        self.history: list[dict] = []
-        self.classes: list[str] = []
+        self.beta, self._wished_limit = as_positive("beta", beta), band_limit
+        self.history, self.classes, self.pixel_size_nm = [], [], None
         self._lay_out(DiskHarmonics.build(window_px, band_limit))
 
     def _lay_out(self, basis: DiskHarmonics) -> None:
         """New networks on a basis; the global random state is left as it was."""
         self.basis = basis
-        self._contrast: Contrast | None = None  # of the training stack, as long as it is trained
-        self._noise: Noise | None = None  # likewise
+        self._contrast = self._noise = None  # of the training stack, as long as it is trained
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             motifs = Motifs(basis, self.latent_dim, len(self.classes), self.offsets)
@@ -189,7 +182,7 @@ class RVAE:
     def fit(
         self, stack, *, epochs: int | None = None, progress: bool = True,
         pixel_size_nm: float | None = None, classes=None, watch=None,
-    ) -> RVAE:  # fmt: skip
+    ) -> "RVAE":  # fmt: skip
         """Train on sub-images (M, w, w) and return the model.
 
         Parameters
@@ -219,17 +212,14 @@ class RVAE:
         self._lay_out(DiskHarmonics.build(self.basis.window_px, limit))  # a second fit starts anew
         c = self.basis.project(stack)
         if len(c) < MIN_SUBIMAGES:
-            raise ValueError(
-                f"{len(c)} sub-images, but at least {MIN_SUBIMAGES} are needed to learn a motif: "
-                "use a larger image or a smaller window"
-            )
+            few = f"{len(c)} sub-images, but at least {MIN_SUBIMAGES} are needed to learn a motif"
+            raise ValueError(f"{few}: use a larger image or a smaller window")
         self._contrast, self.pixel_size_nm = Contrast.of(c, self.basis), pixel_size_nm
         c, of_class = self._prepare(c, self._contrast), self._one_hot(classes, len(c))
         with one_thread():
-            self.history = train(
-                self._motifs, c, of_class,
-                epochs=epochs, beta=self.beta, seed=self.seed, progress=progress, watch=watch,
-            )  # fmt: skip
+            options = {"epochs": epochs, "beta": self.beta, "seed": self.seed}
+            options |= {"progress": progress, "watch": watch}
+            self.history = train(self._motifs, c, of_class, **options)
             self._settle(c, of_class)
         return self
 
@@ -247,12 +237,9 @@ class RVAE:
         motifs.reference.copy_(reference_motif(motifs.series, g))
         nats = float(motifs.evidence_of_turn(c, g).mean())
         if nats < least:
-            warnings.warn(
-                f"a turn explains {nats:.2f} nats of a sub-image, less than {least:.2g}: this "
-                "looks like noise, or like round motifs, and angles are stated as unknown; check "
-                "the image, its columns and the window",
-                stacklevel=3,
-            )
+            found = f"a turn explains {nats:.2f} nats of a sub-image, less than {least:.2g}"
+            why = "this looks like noise, or like round motifs, and angles are stated as unknown"
+            warnings.warn(f"{found}: {why}; check image, columns and window", stacklevel=3)
         noise = measure_noise(motifs, self.basis, c, of_class)
         self._noise = noise if nats >= least else replace(noise, overdispersion=NOTHING_SEEN)
 
@@ -291,11 +278,9 @@ class RVAE:
         of_class = self._one_hot(classes, len(c))
         anew, noise = normalization == "stack", self._noise
         if anew and len(c) < ENOUGH_SUBIMAGES:
-            warnings.warn(
-                f"offset, gain and noise were estimated from {len(c)} sub-images; under "
-                f'{ENOUGH_SUBIMAGES} use normalization="model" for parts of the same image',
-                stacklevel=2,
-            )
+            found = f"offset, gain and noise were estimated from {len(c)} sub-images"
+            remedy = f'under {ENOUGH_SUBIMAGES} use normalization="model" for parts of one image'
+            warnings.warn(f"{found}; {remedy}", stacklevel=2)
         c = self._prepare(c, Contrast.of(c, self.basis) if anew else self._contrast)
         if anew and noise.overdispersion < NOTHING_SEEN:
             noise = measure_noise(self._motifs, self.basis, c, of_class)
@@ -309,10 +294,8 @@ class RVAE:
         """
         self._require_training()
         latent = np.atleast_2d(np.asarray(latent, dtype=np.float32))
-        if latent.shape[1] != self.latent_dim:
-            raise ValueError(
-                f"latent has shape {latent.shape}, but this model has latent_dim={self.latent_dim}"
-            )
+        if (given := latent.shape[1]) != self.latent_dim:
+            raise ValueError(f"{given} latents, but this model has latent_dim={self.latent_dim}")
         z = torch.as_tensor(latent, device=self.device) @ self._motifs.axes
         g = self._motifs.draw(z, self._one_hot(classes, len(z)))
         angle = torch.tensor(np.broadcast_to(angle, len(g)), dtype=g.dtype, device=self.device)
@@ -328,10 +311,9 @@ class RVAE:
         names = [] if classes is None else [str(k) for k in np.atleast_1d(classes)]
         unknown = sorted(set(names) - set(self.classes))
         if unknown or len(names) != (count if self.classes else 0):
-            raise ValueError(
-                f"{len(names)} classes for {count} sub-images, unknown ones: {unknown}; give each "
-                f"sub-image one of {self.classes}, and none to a model without classes"
-            )
+            found = f"{len(names)} classes for {count} sub-images, unknown ones: {unknown}"
+            rule = f"give each one of {self.classes}, and none to a model without classes"
+            raise ValueError(f"{found}; {rule}")
         marks = np.array([[name == k for k in self.classes] for name in names]).reshape(count, -1)
         return torch.as_tensor(CLASS_SIZE * marks.astype(np.float32), device=self.device)
 
@@ -350,7 +332,7 @@ class RVAE:
         return write_model(path, self._motifs.state_dict(), settings)
 
     @classmethod
-    def load(cls, path: str | Path, *, device: str = "auto") -> RVAE:
+    def load(cls, path: str | Path, *, device: str = "auto") -> "RVAE":
         """Read a model that `save` wrote. Nothing in the file is executed.
 
         Raises
@@ -359,8 +341,8 @@ class RVAE:
             If there is no such file, or it is not a whole model of this package.
         """
         path, device = Path(path), pick_device(device)
-        weights, settings = read_model(path)
-        with refusing_damaged(path):
+        try:
+            weights, settings = read_model(path)
             names = ("window_px", "band_limit", *OPTIONS)
             model = cls(device=device, **{name: settings[name] for name in names})
             vars(model).update({name: settings[name] for name in LEARNT})
@@ -368,4 +350,6 @@ class RVAE:
             model._motifs.load_state_dict(weights)
             model._contrast = Contrast(**settings["contrast"])
             model._noise = Noise(**settings["noise"])
+        except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as problem:
+            raise ValueError(f"{path} is not a whole model ({problem}): save it again") from problem
         return model

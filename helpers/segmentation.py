@@ -84,23 +84,15 @@ def _segment(image, weights: str, spacing_px, device, progress) -> np.ndarray:
     if spacing is not None:
         view = _look(network, values, spacing, progress, again=spacing_px is None)
         if view.spacing_px < COARSE_PX:
-            warnings.warn(
-                f"columns {view.spacing_px:.1f} px apart have too few pixels: record at a finer "
-                "pixel size",
-                stacklevel=3,
-            )
+            coarse = f"columns {view.spacing_px:.1f} px apart have too few pixels"
+            warnings.warn(f"{coarse}: record at a finer pixel size", stacklevel=3)
     if spacing_px is None and (spacing is None or not view.shows_lattice(values)):
-        warnings.warn(
-            "no lattice was found in the image, so no column is reported; if you see columns, give "
-            "the distance between neighbours: segment(image, spacing_px=...)",
-            stacklevel=3,
-        )
+        remedy = "if you see columns, give their distance: segment(image, spacing_px=...)"
+        warnings.warn(f"no lattice was found, so no column is reported; {remedy}", stacklevel=3)
         return np.zeros((network.out.out_channels, *values.shape), np.float32)
     if contrast < 0 and _View(network, -values, view.spacing_px).right > 0.8 * view.right:
-        warnings.warn(
-            "the columns seem to be dark (as in BF or ABF): invert the image, segment(-image)",
-            stacklevel=3,
-        )
+        remedy = "invert the image, segment(-image)"
+        warnings.warn(f"the columns seem to be dark (as in BF or ABF): {remedy}", stacklevel=3)
     return view.maps
 
 
@@ -159,8 +151,7 @@ def _search_spacing(network: UNet, values: np.ndarray) -> float | None:
     """The scale at which the network is sure to see a lattice too faint for its spectrum."""
     start = [max(0, (n - SEARCH_IN_PX) // 2) for n in values.shape]
     middle = values[tuple(slice(n, n + SEARCH_IN_PX) for n in start)]
-    scales = [scale for scale in SEARCHED_PX if 6 * scale <= min(middle.shape)]
-    views = [_View(network, middle, scale) for scale in scales]
+    views = [_View(network, middle, px) for px in SEARCHED_PX if 6 * px <= min(middle.shape)]
     best = max(views, key=lambda view: view.right, default=None)
     return best.spacing_px if best and best.shows_lattice(middle, **SURELY) else None
 
@@ -170,10 +161,8 @@ def _usable_spacing(given: float | None, measured: float | None, shape) -> float
     if spacing is None:
         return None
     if not 2 <= spacing <= max(shape):
-        raise ValueError(
-            f"spacing_px={spacing:g} does not fit an image of shape {shape}: give the distance "
-            "between neighbouring columns, at least 2 px and at most the image's side"
-        )
+        rule = "the distance between neighbouring columns is 2 px to the image's side"
+        raise ValueError(f"spacing_px={spacing:g} does not fit an image of shape {shape}: {rule}")
     if measured is None:
         warnings.warn(f"no lattice found: spacing_px={spacing:g} is taken on trust", stacklevel=4)
     return spacing

@@ -2,7 +2,6 @@
 
 import torch
 
-from .harmonics import DiskHarmonics
 from .posterior import AngleSeries
 
 START, STEPS = -1.0, 6  # of the search for the typical shift: its logarithm, px
@@ -16,7 +15,7 @@ class ShiftedSeries(AngleSeries):
     angle, of twice the degree.
     """
 
-    def __init__(self, basis: DiskHarmonics):
+    def __init__(self, basis):
         super().__init__(basis, degree=2)
         to_series = 2 / len(self.grid) * self.waves.T  # (A, 4m + 1), exact up to twice the degree
         to_series[:, 0] /= 2

@@ -8,6 +8,7 @@ from scipy import fft, ndimage
 from scipy.spatial import cKDTree
 
 from .images import as_image, neighbour_distance
+from .neighbours import wave_vectors
 from .peaks import parabola_vertex
 
 BRAGG_TO_BACKGROUND = 14.0  # speckle reaches this ratio less than once in a hundred images
@@ -130,9 +131,6 @@ def local_order(positions: np.ndarray) -> float:
     nearest = cKDTree(positions).query(positions[some], k=count)[1]  # (some, count)
     apart = positions[nearest] - positions[some, None]
     apart = apart / np.median(neighbour_distance(positions))
-    grid = np.linspace(-1.2, 1.2, 33)
-    waves = np.stack(np.meshgrid(grid[grid >= 0], grid), axis=-1).reshape(-1, 2)
-    length = np.hypot(*waves.T)
-    waves = waves[(length > 0.35) & (length < 1.2)]  # longer ones see the outline of the group
+    waves = wave_vectors(0.35, 1.19, 0.075)  # longer ones see the outline of the group
     factor = np.abs(np.exp(2j * np.pi * apart @ waves.T).mean(axis=1)) ** 2
     return float(np.median(factor.max(axis=1)))

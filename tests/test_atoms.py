@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from atoms import CARBON_NM, PBTIO3_NM, Probe, ferroelectric, graphene
 from scipy.spatial import cKDTree
 
-from helpers.simulate.atoms import CARBON_NM, PBTIO3_NM, Probe, ferroelectric, graphene
 from helpers.simulate.scan import Scan, scan_specimen
 
 

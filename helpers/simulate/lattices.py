@@ -135,8 +135,6 @@ def render_columns(shape, positions, amplitude, sigma_px) -> np.ndarray:
 
 def column_target(shape, positions, radius_px: float) -> np.ndarray:
     """Share of each pixel (H, W) that lies within `radius_px` of a column."""
-    if len(positions) == 0:
-        return np.zeros(shape, np.float32)
     pixels = np.moveaxis(np.indices(shape), 0, -1)
     nearest = KDTree(positions).query(pixels, distance_upper_bound=radius_px + 1)[0]
     return np.clip(radius_px + 0.5 - nearest, 0, 1).astype(np.float32)

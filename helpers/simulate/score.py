@@ -30,10 +30,8 @@ def nearest_in_latents(latent, values, *, neighbours: int = 7, seed: int = 0) ->
     """
     latent, values = np.asarray(latent, dtype=np.float64), np.asarray(values)
     if latent.ndim != 2 or values.shape != latent.shape[:1]:
-        raise ValueError(
-            f"latent has shape {latent.shape} and the truth {values.shape}, but (M, d) and (M,) "
-            "are needed: take the truth of the columns that were encoded"
-        )
+        shapes = f"latent {latent.shape}, truth {values.shape}"
+        raise ValueError(f"{shapes}: take the truth of the columns that were encoded")
     if len(latent) < 2 * neighbours:
         raise ValueError(f"{len(latent)} columns, but {2 * neighbours} are needed in two halves")
     halves = np.array_split(np.random.default_rng(seed).permutation(len(latent)), 2)

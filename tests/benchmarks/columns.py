@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from atoms import ferroelectric, graphene
 from gaussians import column_probability, crowded_bound_px, match, render_columns, square_lattice
 from skimage.feature import blob_log
 from specimen import polycrystal, single_crystal
@@ -30,7 +31,6 @@ from unseen import LATTICES, WITHIN, Case, score, unseen_image
 
 from helpers import locate_columns, segment
 from helpers.precision import cramer_rao_px
-from helpers.simulate.atoms import ferroelectric, graphene
 from helpers.simulate.scan import Scan, scan_specimen
 from helpers.simulate.truth import match_columns
 

@@ -19,13 +19,13 @@ from importlib.metadata import version
 from typing import NamedTuple
 
 import numpy as np
+from atoms import ferroelectric, graphene
 from rvae import ROOT, processor
 from specimen import polycrystal, single_crystal
 
 from helpers import RVAE, cut_subimages, locate_columns, window_report
 from helpers.angles import align_gauge, fold_angles
 from helpers.images import neighbour_distance
-from helpers.simulate.atoms import ferroelectric, graphene
 from helpers.simulate.scan import Scan, scan_specimen
 from helpers.simulate.score import nearest_in_latents
 from helpers.simulate.truth import Truth, match_columns

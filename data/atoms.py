@@ -14,8 +14,8 @@ import numpy as np
 from scipy import constants, fft, ndimage
 from scipy.spatial import cKDTree
 
-from .lattices import HEXAGONAL, crystal, render_columns
-from .truth import Truth
+from helpers.simulate.lattices import HEXAGONAL, crystal, render_columns
+from helpers.simulate.truth import Truth
 
 MARGIN_NM = 0.8  # drawn around the field, so that drift and jitter find something there
 CARBON_NM = 0.142
