@@ -32,6 +32,11 @@ LOOK = """() => ({
   broken: [...document.images].filter(e => e.complete && !e.naturalWidth).map(e => e.src),
 })"""
 
+
+def text_of(name: str) -> str:
+    return (BOOK / f"{name}.ipynb").read_text(encoding="utf-8")
+
+
 every_page = pytest.mark.parametrize("name", PAGES)
 every_notebook = pytest.mark.parametrize("name", NOTEBOOKS)
 
@@ -128,6 +133,39 @@ def test_images_have_alt_text(site, name):
 def test_no_sideways_scroll(site, name):
     assert site(name)["desk"] <= 1280
     assert site(name)["phone"] <= 390
+
+
+PLAYED = [name for name in NOTEBOOKS if "Player(" in text_of(name) or "Picker(" in text_of(name)]
+
+
+@pytest.mark.parametrize("name", PLAYED)
+def test_players_play_without_a_kernel_from_the_file_itself(site, browser, name):
+    page = browser.new_page()
+    page.goto((SITE / f"{name}.html").as_uri())
+    players = page.locator("div.player")
+    assert players.count() >= 1
+    for player in players.all():
+        image, slider = player.locator("img"), player.get_by_role("slider")
+        seen = {image.get_attribute("src")}
+        for key in ("End", "ArrowLeft", "Home", "ArrowRight"):
+            slider.press(key)
+            seen.add(image.get_attribute("src"))
+        assert len(seen) >= 4 and len(image.get_attribute("alt")) > 10
+        box = slider.bounding_box()
+        page.mouse.click(box["x"] + box["width"] - 3, box["y"] + box["height"] / 2)
+        assert slider.input_value() == slider.get_attribute("max")
+        assert image.get_attribute("src") in seen
+    page.close()
+
+
+@pytest.mark.parametrize("name", PLAYED)
+def test_players_show_a_picture_without_scripts(site, browser, name):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto((SITE / f"{name}.html").as_uri())
+    for image in page.locator("div.player img").all():
+        assert image.bounding_box()["height"] > 100 and len(image.get_attribute("alt")) > 10
+    context.close()
 
 
 @every_page
