@@ -28,6 +28,7 @@ _NAMES = {  # module: its public names
     "symmetry_scores",
     "maps": "angle_map latent_map save_results",
     "player": "Player",
+    "picker": "WindowPicker",
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}
 
