@@ -13,7 +13,7 @@ ifneq ($(wildcard ../shared/data/.),)
 export RVAE_STEM_DATA ?= $(abspath ../shared/data)
 endif
 
-.PHONY: book test lab costs bench bench-peers bench-columns bounds clean
+.PHONY: book test lab costs bench bench-peers bench-columns bench-window bounds clean
 
 book: .venv/.installed
 	$(BIN)/python book/build.py
@@ -39,6 +39,10 @@ bench-peers: .venv/.installed .venv-peers/.installed
 # Ways to find and locate columns side by side, into book/benchmark_columns.md.
 bench-columns: .venv-peers/.installed
 	PYTHONPATH=data .venv-peers/bin/python tests/benchmarks/columns.py --keep
+
+# Is the recommended window as good as the best? Every size trained, for nine simulated cases.
+bench-window: .venv/.installed
+	PYTHONPATH=data $(BIN)/python tests/benchmarks/window.py --keep
 
 bounds: .venv/.installed
 	PYTHONPATH=data $(BIN)/python -W ignore tests/benchmarks/bounds.py --beta --keep

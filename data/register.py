@@ -13,7 +13,7 @@ import pooch
 
 HERE = Path(__file__).resolve().parent
 # The programs among them are those that a page or a reader may want to draw images with.
-SHIPPED = ("*.npz", "*.hspy", "*.csv", "*.safetensors")
+SHIPPED = ("*.npz", "*.hspy", "*.csv", "*.safetensors", "*.json")
 SHIPPED += ("training_images.py", "specimen.py", "cell_library.py", "atoms.py")
 
 

@@ -30,7 +30,7 @@ from helpers.simulate.scan import Scan, scan_specimen
 from helpers.simulate.score import nearest_in_latents
 from helpers.simulate.truth import Truth, match_columns
 
-RESULTS = ROOT / "book" / "_assets" / "window.json"
+RESULTS = ROOT / "data" / "window_sweep.json"
 FRESH_SEEDS = (8201, 8202, 8203)
 RIGHT_WITHIN = np.deg2rad(1.0)
 OVER_SPACING = np.array([1.2, 1.6, 2, 2.5, 3, 3.5, 4.2, 5, 6])
@@ -128,7 +128,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=FRESH_SEEDS)
     parser.add_argument("--only", nargs="+", choices=CASES, default=list(CASES))
-    parser.add_argument("--keep", action="store_true", help="write results into the book")
+    parser.add_argument("--keep", action="store_true", help="write results into data")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     cases = {}
