@@ -118,4 +118,5 @@ def _warnings_of(table: dict[str, float]):
         rule = f"between equal columns in this direction, and the scale right within {SEARCHED:.0%}"
         yield f"no distance near the known lattice parameter was found: is it one {rule}?"
     elif abs(error) > SCALE_TOLERANCE:
-        yield f"the lattice is {error:+.1%} off: divide the pixel size by {1 + error:.3f}"
+        misfit = f"the lattice is {error:+.1%} off, so the header's scale does not fit"
+        yield f"{misfit}: divide the pixel size by {1 + error:.3f}"
