@@ -48,7 +48,7 @@ class WindowPicker(Player):
     def __init__(self, image, positions, *, sizes_px=None, kinds=None):
         self._image, self._values_of_image = image, as_image(image)
         self._places = as_positions(positions)
-        self.report = window_report(image, positions, sizes_px)
+        self.report = window_report(image, positions, sizes_px, kinds=kinds)
         compared = self.report.table["window_px"][self.report.table["kept"] > 0]
         sizes = np.arange(compared.max(), compared.min() - 1, -2)[::-1].tolist()
         self._sizes, self._tiles = sizes, self._cut_tiles(kinds, sizes[-1])

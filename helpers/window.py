@@ -1,6 +1,6 @@
 """Choose the size of the sub-images: what each size sees, what it costs, and which one to take."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import ndimage, special
@@ -46,11 +46,15 @@ class WindowReport:
         degree.
     recommended_px : int
     reason : str
+    order_share_of : dict of str to (S, 7) array
+        `order_share` of each of the `kinds` that were given, one row a size; NaN where no column
+        of that kind was among those looked at.
     """
 
     table: np.ndarray
     recommended_px: int
     reason: str
+    order_share_of: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __str__(self) -> str:
         head = "  px     nm   kept  neighbours  overlap  angle error  score   share of m = 0 .. 6"
@@ -63,7 +67,7 @@ class WindowReport:
         return "\n".join([head, *lines, self.reason])
 
 
-def window_report(image, positions, sizes_px=None) -> WindowReport:
+def window_report(image, positions, sizes_px=None, *, kinds=None) -> WindowReport:
     """Compare window sizes for one image and recommend one.
 
     The expected angle error is read from the image itself: sub-images most alike are averaged to
@@ -79,14 +83,21 @@ def window_report(image, positions, sizes_px=None) -> WindowReport:
     positions : (N, 2) array or Columns
     sizes_px : sequence of int, optional
         By default from 1.5 to 6 times the distance between neighbouring columns.
+    kinds : (N,) of str, optional
+        What is known of each column, such as its sublattice, to see the orders of each kind.
 
     Raises
     ------
     ValueError
-        If a size is not a whole number of at least 8, or no size keeps a column.
+        If there is not one kind for each position, if a size is not a whole number of at least 8,
+        or if no size keeps a column.
     """
     values, places = as_image(image), as_positions(positions)
-    places = places[np.isfinite(places).all(axis=1)]
+    kinds = np.array([""] * len(places) if kinds is None else kinds, dtype=str)
+    if len(kinds) != len(places):
+        raise ValueError(f"{len(kinds)} kinds for {len(places)} positions: give one for each")
+    finite = np.isfinite(places).all(axis=1)
+    places, kinds = places[finite], kinds[finite]
     spacing = neighbour_distance(places)
     sizes = _as_sizes(sizes_px, np.median(spacing), values.shape)
     noise = float(np.mean(ndimage.convolve(values, ROUGHNESS) ** 2))
@@ -95,18 +106,22 @@ def window_report(image, positions, sizes_px=None) -> WindowReport:
     table["window_nm"] = table["window_px"] * (pixel_size_nm(image) or np.nan)
     for unknown in ("neighbours", "overlap", "order_share", "ambiguity", "angle_error_deg"):
         table[unknown] = np.nan  # until a window of that size lies inside the image
-    for row in table:
+    share_of = {str(kind): np.full((len(sizes), LARGEST_ORDER + 1), np.nan) for kind in set(kinds)}
+    for n, row in enumerate(table):
         kept = inside_image(values.shape, places, row["window_px"])
         row["kept"], row["share_kept"] = len(kept), len(kept) / len(places)
         if len(kept):
             _count(row, places, kept, spacing[kept])
-            _judge(row, values, places[kept], noise)
+            some, power = _judge(row, values, places[kept], noise)
+            for kind in np.unique(kinds[kept[some]]):
+                share_of[kind][n] = _shares(power[kinds[kept[some]] == kind])
     if not table["kept"].any():
         raise ValueError(
             f"sizes_px={sizes} keep no column of the {values.shape} image: compare smaller windows"
         )
     best = _recommended(table)
-    return WindowReport(table, int(table["window_px"][best]), _reason(table, best))
+    share_of.pop("", None)
+    return WindowReport(table, int(table["window_px"][best]), _reason(table, best), share_of)
 
 
 def _as_sizes(sizes_px, spacing, shape) -> list[int]:
@@ -127,8 +142,11 @@ def _count(row, positions, kept, spacing) -> None:
     row["overlap"] = np.mean(2 / np.pi * lens)
 
 
-def _judge(row, values, positions, rough) -> None:
-    """Fill in what the sub-images tell: angular orders, angle error, ambiguity and score."""
+def _judge(row, values, positions, rough) -> tuple[np.ndarray, np.ndarray]:
+    """Fill in what the sub-images tell: angular orders, angle error, ambiguity and score.
+
+    Returns which columns were looked at (M,), and the power in each order around each, (M, m).
+    """
     some, patch = _patches(positions)
     basis = DiskHarmonics.build(row["window_px"])
     stack = cut_subimages(values, positions[some], row["window_px"])[0]
@@ -139,14 +157,20 @@ def _judge(row, values, positions, rough) -> None:
     noise = max(rough, float(np.median(spread)), 1e-30)
     numbers = np.bincount(basis.order) - (np.arange(basis.order.max() + 1) == 0)  # no constant
     power = np.maximum(angular_power(mean, basis) - noise * numbers / max(alike, 1), 0)
-    share = power.mean(axis=0) / max(power.mean(axis=0).sum(), 1e-30)
-    row["order_share"] = np.pad(share, (0, LARGEST_ORDER))[: LARGEST_ORDER + 1]
+    row["order_share"] = _shares(power)
     change = 1 - np.cos(2 * np.pi * np.outer(np.arange(power.shape[1]), 1 / np.array(FOLDS)))
     row["ambiguity"] = special.ndtr(-np.sqrt(power @ change / (2 * noise))).mean(axis=0)
     error_deg = _angle_errors_deg(c, patch, basis, noise, alike) if alike else [NOTHING_KNOWN_DEG]
     row["angle_error_deg"] = np.median(error_deg)
     right = special.erf(RIGHT_WITHIN_DEG / (np.sqrt(2) * np.maximum(error_deg, 1e-9))).mean()
     row["score"] = row["share_kept"] * right
+    return some, power
+
+
+def _shares(power) -> np.ndarray:
+    """How the power (M, m) of many columns divides among the angular orders, (7,)."""
+    mean = np.pad(power.mean(axis=0), (0, LARGEST_ORDER))
+    return mean[: LARGEST_ORDER + 1] / max(mean.sum(), 1e-30)
 
 
 def _patches(positions) -> tuple[np.ndarray, np.ndarray]:

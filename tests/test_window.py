@@ -53,6 +53,22 @@ def test_a_square_lattice_shows_its_fourfold_order(report):
     assert share.sum() <= 1 + 1e-6
 
 
+def test_each_kind_has_its_own_orders():
+    """Every fifth row is missing: columns beside the gap see one side unlike the other."""
+    places = 10.0 + SPACING * np.stack(np.mgrid[:20, :20], axis=-1).reshape(-1, 2)
+    row = np.rint((places[:, 0] - 10) / SPACING) % 5
+    places, row = places[row > 0], row[row > 0]
+    kinds = np.where((row == 1) | (row == 4), "edge", "inside")
+    image = render_columns(places, amplitude=10, shape=(250, 250))
+    report = window_report(image, places, [16, 32], kinds=kinds)
+    assert set(report.order_share_of) == {"edge", "inside"}
+    odd = {kind: share[1, 1::2].sum() for kind, share in report.order_share_of.items()}
+    assert odd["edge"] > 0.1 and odd["inside"] < 0.02
+    assert window_report(image, places, [32]).order_share_of == {}
+    with pytest.raises(ValueError, match="3 kinds for"):
+        window_report(image, places, [32], kinds=kinds[:3])
+
+
 def test_error_predicted_is_the_error_of_the_best_match(clean, image, positions, report):
     """Turn the clean motif until it matches: the scatter of that angle is the bound."""
     basis = DiskHarmonics.build(40)
