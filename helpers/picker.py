@@ -164,7 +164,10 @@ class WindowPicker(Player):
 
     @observe("asked")
     def _train(self, _) -> None:
-        self.train()
+        try:
+            self.train()
+        except ValueError as error:  # said beside the button; nobody would see it in a callback
+            self.status = str(error)
 
     def _tell(self, row: dict) -> None:
         self.status = f"pass {row['epoch']}, loss {row['loss']:.1f}"

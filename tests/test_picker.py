@@ -80,6 +80,13 @@ def test_training_shows_maps_of_that_size(picker):
     assert any(text.startswith("pass 1,") for text in said)
 
 
+def test_what_hinders_training_is_said_beside_the_button(square):
+    image, places, _ = square
+    picker = WindowPicker(image, places[60:72], sizes_px=[12, 20])
+    picker.asked = 1
+    assert "at least 16 are needed" in picker.status and not picker.below
+
+
 def test_the_page_without_a_kernel_has_every_size(picker):
     html = picker.html()
     assert html.count("data:image/webp") == len(picker.labels) + 1
