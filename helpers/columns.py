@@ -18,7 +18,7 @@ WINDOW_OVER_SPACING = 0.6  # half a window just takes in the flanks of the neare
 WANDERED_OVER_SPACING = 0.25  # a fit that ends farther from its peak, or less sure, has lost it
 SAME_OVER_SPACING = 0.3  # two fits closer than this are one column found twice
 SIGNIFICANT = 3.0  # standard errors: what is less high is no column
-CONFIDENCE = (0.881, 0.909)  # constant, and weight of the map; data/calibrate_confidence.py
+CONFIDENCE = (0.502, 1.191, -0.062)  # polynomial in the logit of the map; calibrate_confidence.py
 CSV_HEADER = "row,col,amplitude,sigma_px,background,position_sd_px,probability"
 
 
@@ -132,7 +132,7 @@ def locate_columns(image, probability: np.ndarray | None = None) -> Columns:
         return Columns(np.empty((0, 2)), *np.empty((5, 0)))
     spacing = median_spacing(peaks, LONE_SPACING_PX)
     of_map = np.clip(probability[tuple(np.rint(peaks).astype(int).T)], 1e-3, 0.999)
-    confidence = special.expit(CONFIDENCE[0] + CONFIDENCE[1] * special.logit(of_map))
+    confidence = special.expit(np.polynomial.Polynomial(CONFIDENCE)(special.logit(of_map)))
     columns = _fit(values, peaks, confidence, spacing)
     margin = np.where(np.isnan(columns.amplitude), 0.5, -0.5)
     columns = columns[border_distance(columns.positions, values.shape) > margin]

@@ -46,14 +46,13 @@ class WindowPicker(Player):
     spot = shown(Int(0))
 
     def __init__(self, image, positions, *, sizes_px=None, kinds=None):
-        self._image, self._values_of_image = image, as_image(image)
-        self._places = as_positions(positions)
+        values, self._image, self._places = as_image(image), image, as_positions(positions)
         self.report = window_report(image, positions, sizes_px, kinds=kinds)
         compared = self.report.table["window_px"][self.report.table["kept"] > 0]
         sizes = np.arange(compared.max(), compared.min() - 1, -2)[::-1].tolist()
-        self._sizes, self._tiles = sizes, self._cut_tiles(kinds, sizes[-1])
+        self._tiles = self._cut_tiles(values, kinds, sizes[-1])
         start = int(np.argmin(np.abs(np.array(sizes) - self.report.recommended_px)))
-        middle = (np.array(self._values_of_image.shape) - 1) / 2
+        middle = (np.array(values.shape) - 1) / 2
         off = np.abs(self._places - middle).max(axis=1)
         self._near = np.flatnonzero(off < VIEW * sizes[-1])
         self._centre = self._places[np.argmin(off)]
@@ -69,13 +68,13 @@ class WindowPicker(Player):
 
     @property
     def window_px(self) -> int:
-        return self._sizes[self.index]
+        return self._values[self.index]
 
     @window_px.setter
     def window_px(self, size: int) -> None:
-        if size not in self._sizes:
-            raise ValueError(f"window_px={size}, but the slider has {self._sizes}")
-        self.index = self._sizes.index(size)
+        if size not in self._values:
+            raise ValueError(f"window_px={size}, but the slider has {self._values}")
+        self.index = self._values.index(size)
 
     def train(self):
         """Train a model at the present size, show its maps, and return model and encoding."""
@@ -96,15 +95,15 @@ class WindowPicker(Player):
 
     # ------------------------------------------------------------- what it is made of
 
-    def _cut_tiles(self, kinds, largest: int) -> np.ndarray:
+    def _cut_tiles(self, values, kinds, largest: int) -> np.ndarray:
         """Mean and examples of each kind at the largest size, (kinds, 1 + EXAMPLES, w, w)."""
-        kept = inside_image(self._values_of_image.shape, self._places, largest)
+        kept = inside_image(values.shape, self._places, largest)
         kinds = np.full(len(self._places), "all") if kinds is None else np.asarray(kinds)
         self._names, rows = np.unique(kinds[kept]).tolist(), []
         for name in self._names:
             some = kept[kinds[kept] == name]
             some = some[np.linspace(0, len(some) - 1, min(len(some), AVERAGED)).astype(int)]
-            stack, _ = cut_subimages(self._values_of_image, self._places[some], largest)
+            stack, _ = cut_subimages(values, self._places[some], largest)
             rows.append([stack.mean(axis=0), *np.resize(stack, (EXAMPLES, *stack.shape[1:]))])
         return np.array(rows)
 
@@ -121,10 +120,10 @@ class WindowPicker(Player):
             1, 3, figsize=(9.6, 4.0), layout="constrained", width_ratios=(1, 1.15, 1.15)
         )
         plt.close(figure)  # no second picture under the cell
-        size, tile = self._sizes[-1], self._tiles.shape[2]
+        size = self._tiles.shape[2]  # the largest
         plots.show_window(self._image, self._centre, size, reach_px=VIEW * size, ax=view)
         drawing.picture(sheet, self._sheet(size))
-        sheet.set(title="mean, and examples", yticks=tile * (np.arange(len(self._names)) + 0.5))
+        sheet.set(title="mean, and examples", yticks=size * (np.arange(len(self._names)) + 0.5))
         sheet.set_yticklabels(self._names)
         plots.plot_window_report(self.report, ax=curves)
         legend = curves.get_legend()

@@ -62,7 +62,7 @@ class Motifs(nn.Module):
         self.log_shift = nn.Parameter(torch.tensor(START))  # of the window's centre, in pixels
         self.register_buffer("axes", torch.eye(latent_dim))  # (d, d), rows: latents in terms of z
         self.register_buffer("reference", torch.zeros(len(basis)))  # (K,), its angle is zero
-        self.register_buffer("usual", torch.zeros(max(1, n_classes), len(basis)))  # of z = 0
+        self.register_buffer("usual", torch.zeros(max(1, n_classes), len(basis)))  # upright
         self.shifted = ShiftedSeries(basis)  # what is encoded may always lie off its centre
         self.series = self.shifted if offsets else AngleSeries(basis)
 

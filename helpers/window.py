@@ -93,7 +93,7 @@ def window_report(image, positions, sizes_px=None, *, kinds=None) -> WindowRepor
         or if no size keeps a column.
     """
     values, places = as_image(image), as_positions(positions)
-    kinds = np.array([""] * len(places) if kinds is None else kinds, dtype=str)
+    kinds = np.full(len(places), "") if kinds is None else np.asarray(kinds, dtype=str)
     if len(kinds) != len(places):
         raise ValueError(f"{len(kinds)} kinds for {len(places)} positions: give one for each")
     finite = np.isfinite(places).all(axis=1)
@@ -106,21 +106,21 @@ def window_report(image, positions, sizes_px=None, *, kinds=None) -> WindowRepor
     table["window_nm"] = table["window_px"] * (pixel_size_nm(image) or np.nan)
     for unknown in ("neighbours", "overlap", "order_share", "ambiguity", "angle_error_deg"):
         table[unknown] = np.nan  # until a window of that size lies inside the image
-    share_of = {str(kind): np.full((len(sizes), LARGEST_ORDER + 1), np.nan) for kind in set(kinds)}
+    names = np.unique(kinds[kinds != ""]).tolist()
+    share_of = {name: np.full((len(sizes), LARGEST_ORDER + 1), np.nan) for name in names}
     for n, row in enumerate(table):
         kept = inside_image(values.shape, places, row["window_px"])
         row["kept"], row["share_kept"] = len(kept), len(kept) / len(places)
         if len(kept):
             _count(row, places, kept, spacing[kept])
             some, power = _judge(row, values, places[kept], noise)
-            for kind in np.unique(kinds[kept[some]]):
-                share_of[kind][n] = _shares(power[kinds[kept[some]] == kind])
+            for name in np.intersect1d(names, kinds[kept[some]]):
+                share_of[name][n] = _shares(power[kinds[kept[some]] == name])
     if not table["kept"].any():
         raise ValueError(
             f"sizes_px={sizes} keep no column of the {values.shape} image: compare smaller windows"
         )
     best = _recommended(table)
-    share_of.pop("", None)
     return WindowReport(table, int(table["window_px"][best]), _reason(table, best), share_of)
 
 
@@ -152,7 +152,7 @@ def _judge(row, values, positions, rough) -> tuple[np.ndarray, np.ndarray]:
     stack = cut_subimages(values, positions[some], row["window_px"])[0]
     c = basis.project(stack).astype(np.float64)
     alike = min(ALIKE, len(c) - 1)
-    mean = c[_most_alike(c, patch, np.zeros_like(c), alike)].mean(axis=1) if alike else c
+    mean = c[_most_alike(c, patch, 0 * c, alike)].mean(axis=1) if alike else c
     spread = np.mean((c - mean) ** 2, axis=1) * alike / (alike + 1)
     noise = max(rough, float(np.median(spread)), 1e-30)
     numbers = np.bincount(basis.order) - (np.arange(basis.order.max() + 1) == 0)  # no constant
@@ -160,7 +160,9 @@ def _judge(row, values, positions, rough) -> tuple[np.ndarray, np.ndarray]:
     row["order_share"] = _shares(power)
     change = 1 - np.cos(2 * np.pi * np.outer(np.arange(power.shape[1]), 1 / np.array(FOLDS)))
     row["ambiguity"] = special.ndtr(-np.sqrt(power @ change / (2 * noise))).mean(axis=0)
-    error_deg = _angle_errors_deg(c, patch, basis, noise, alike) if alike else [NOTHING_KNOWN_DEG]
+    error_deg = np.array([NOTHING_KNOWN_DEG])
+    if alike:
+        error_deg = _angle_errors_deg(c, mean, patch, basis, noise, alike)
     row["angle_error_deg"] = np.median(error_deg)
     right = special.erf(RIGHT_WITHIN_DEG / (np.sqrt(2) * np.maximum(error_deg, 1e-9))).mean()
     row["score"] = row["share_kept"] * right
@@ -185,27 +187,32 @@ def _patches(positions) -> tuple[np.ndarray, np.ndarray]:
     return around.ravel(), np.repeat(np.arange(len(around)), count)
 
 
-def _angle_errors_deg(c, patch, basis, noise, alike) -> np.ndarray:
+def _angle_errors_deg(c, mean, patch, basis, noise, alike) -> np.ndarray:
     """Expected error of each angle (M,), in degrees, from how like sub-images scatter.
 
-    The mean of the sub-images most alike is a motif; what a sub-image differs from it along the
-    change that a small turn would make is read as an error of its angle. This counts all that makes
-    like columns unlike: shot noise, which is strongest where the motif is bright, the jitter of
-    lines, and columns that were not quite centred. So that chance does not choose the answer, which
-    are alike is decided by everything *but* that change.
+    Their `mean` (M, K) is a motif; what a sub-image differs from it along the change that a small
+    turn would make is read as an error of its angle. This counts all that makes like columns
+    unlike: shot noise, which is strongest where the motif is bright, the jitter of lines, and
+    columns that were not quite centred. So that chance does not choose the answer, which are alike
+    is decided by everything *but* that change.
     """
-    turn = np.zeros_like(c)
-    for _ in range(2):
-        near = _most_alike(c, patch, turn, alike)  # (M, alike)
-        mean = c[near].mean(axis=1)
-        still, cosine, sine = basis.split(mean)
-        slope = np.hstack([0 * still, -sine * basis.pair_order, cosine * basis.pair_order])
-        turn = slope / np.maximum(np.linalg.norm(slope, axis=1, keepdims=True), 1e-30)
-    steepness = np.sum(slope**2, axis=1) - noise * np.sum(basis.order**2) / alike
+    turn, _ = _small_turn(mean, basis)
+    near = _most_alike(c, patch, turn, alike)  # (M, alike)
+    mean = c[near].mean(axis=1)
+    turn, length = _small_turn(mean, basis)
+    steepness = length**2 - noise * np.sum(basis.order**2) / alike
     along = np.sum(turn * (c - mean), axis=1)
     squared = along**2 * alike / (alike + 1) / np.maximum(steepness, 1e-30)
     squared = (squared + squared[near].sum(axis=1)) / (alike + 1)
     return np.minimum(np.rad2deg(np.sqrt(squared)), NOTHING_KNOWN_DEG)
+
+
+def _small_turn(motifs, basis) -> tuple[np.ndarray, np.ndarray]:
+    """Direction (M, K) in which motifs change as they turn, and by how much a radian, (M,)."""
+    still, cosine, sine = basis.split(motifs)
+    slope = np.hstack([0 * still, -sine * basis.pair_order, cosine * basis.pair_order])
+    length = np.linalg.norm(slope, axis=1)
+    return slope / np.maximum(length, 1e-30)[:, None], length
 
 
 def _most_alike(c, patch, turn, alike: int) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Shared settings: tests never download, and use real files from a folder beside the checkout."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,14 @@ ROOT = Path(__file__).resolve().parents[1]
 os.environ.setdefault("RVAE_STEM_OFFLINE", "1")
 if (ROOT / "../shared/data").is_dir():
     os.environ.setdefault("RVAE_STEM_DATA", str((ROOT / "../shared/data").resolve()))
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    """No test sees the figures of another."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 @pytest.fixture

@@ -47,10 +47,15 @@ def share_right(latent: np.ndarray, label: np.ndarray, **options) -> float:
 
     `options` are those of `nearest_in_latents`.
     """
+    return float(np.mean(label_is_right(latent, label, **options)))
+
+
+def label_is_right(latent: np.ndarray, label: np.ndarray, **options) -> np.ndarray:
+    """Mask (M,) of these columns."""
     kinds, index = np.unique(label, return_inverse=True)
     around = nearest_in_latents(latent, index, **options)
     votes = (around[:, :, None] == np.arange(len(kinds))).sum(axis=1)
-    return float(np.mean(votes.argmax(axis=1) == index))
+    return votes.argmax(axis=1) == index
 
 
 def r_squared(latent: np.ndarray, value: np.ndarray, **options) -> float:

@@ -25,9 +25,9 @@ from specimen import polycrystal, single_crystal
 
 from helpers import RVAE, cut_subimages, locate_columns, window_report
 from helpers.angles import align_gauge, fold_angles
-from helpers.images import neighbour_distance
+from helpers.images import median_spacing
 from helpers.simulate.scan import Scan, scan_specimen
-from helpers.simulate.score import nearest_in_latents
+from helpers.simulate.score import label_is_right
 from helpers.simulate.truth import Truth, match_columns
 
 RESULTS = ROOT / "data" / "window_sweep.json"
@@ -74,7 +74,7 @@ def sweep(case: Case, seed: int) -> dict:
     stack, truth = scan_specimen(case.specimen(seed), scan=Scan(dose=case.dose), seed=seed)
     image = stack[0].astype(np.float32)
     columns = locate_columns(image)
-    spacing = float(np.median(neighbour_distance(columns.positions)))
+    spacing = median_spacing(columns.positions)
     sizes = np.unique(np.rint(OVER_SPACING * spacing).astype(int)).tolist()
     report = window_report(image, columns, sizes)
     inside = (truth.positions[0] >= 0) & (truth.positions[0] <= np.array(image.shape) - 1)
@@ -105,10 +105,7 @@ def count_right(encoding, positions, truth: Truth, case: Case, within_px: float)
         wanted = known.angle_rad[here] + case.flips * np.pi * (known.sign[here] < 0)
         right[here] = angle_is_right(encoding.angle[rows][here], wanted, fold)
     if case.sites:
-        names, index = np.unique(known.site, return_inverse=True)
-        around = nearest_in_latents(encoding.latent[rows], index)
-        votes = (around[:, :, None] == np.arange(len(names))).sum(axis=1)
-        right &= votes.argmax(axis=1) == index
+        right &= label_is_right(encoding.latent[rows], known.site)
     return int(right.sum())
 
 
