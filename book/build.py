@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "_build"
 COST = re.compile(r"This page ran in (\d+) s and used ([\d.]+) GiB at its peak")
 SPAN = re.compile(r'(<span class="page-cost" data-page="([^"]+)">).*?(</span>)', re.DOTALL)
+DEPRECATED_ROLE = ('role="doc-biblioentry"', 'role="listitem"')  # of the list of references
 TABLE = re.compile(r"(<!-- costs -->\n).*?(<!-- /costs -->)", re.DOTALL)
 
 
@@ -75,11 +76,12 @@ def cost_text(costs: dict, page: str) -> str:
     return f"{costs[page]['seconds']} s and {costs[page]['gib']:.2f} GiB"
 
 
-def fill_pages(costs: dict) -> None:
-    """Put the measured costs into the built pages."""
+def mend_pages(costs: dict) -> None:
+    """Put the measured costs into the built pages, and roles that screen readers know."""
     for path in (BUILD / "html").rglob("*.html"):
         old = path.read_text(encoding="utf-8")
         new = SPAN.sub(lambda m: m[1] + cost_text(costs, m[2]) + m[3], old)
+        new = new.replace(*DEPRECATED_ROLE)
         if new != old:
             path.write_text(new, encoding="utf-8")
 
@@ -112,7 +114,7 @@ def main() -> int:
         report_failures()
         return code
     costs = collect_costs()
-    fill_pages(costs)
+    mend_pages(costs)
     seconds = time.monotonic() - started
     record = {"build_seconds": round(seconds), "pages": costs}
     (BUILD / "costs.json").write_text(json.dumps(record, indent=1) + "\n")

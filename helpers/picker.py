@@ -60,6 +60,7 @@ class WindowPicker(Player):
         super().__init__(
             self._draw_size, sizes, name="window (px)", label="{} px", start=start,
             alt="A window of {} px on the image, the motifs it holds, and the curves of the report",
+            caption="The window on the image, what it holds, and what the report expects of each.",
         )  # fmt: skip
         self.points = in_picture(self._figure, self._places[self._near][:, ::-1]).tolist()
         self.clicks, self.action = "spot", "train at this size"

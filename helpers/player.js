@@ -17,6 +17,7 @@ function render({ model, el }) {
   const name = model.get("name");
   const image = el.querySelector("img") ?? make("img", {});
   const below = make("img", {});
+  const [box, boxBelow] = [make("div", {}, image), make("div", {}, below)];
   const slider = make("input", { type: "range", min: 0, max: labels.length - 1, step: 1 });
   const said = make("output", {});
   const play = make("button", { type: "button", textContent: "▶" });
@@ -24,6 +25,7 @@ function render({ model, el }) {
   const status = make("span", { role: "status" });
 
   image.style.cssText = below.style.cssText = "max-width: 100%; height: auto";
+  box.style.overflowX = boxBelow.style.overflowX = "auto"; // a page may keep pictures wide
   slider.style.cssText = "flex: 1 1 12em; min-width: 0";
   said.style.cssText = "min-width: 5em";
   play.setAttribute("aria-label", `play: ${name}`);
@@ -60,7 +62,7 @@ function render({ model, el }) {
     below.alt = model.get("below_alt");
     if (!below.alt) return;
     draw(below, model.get("below"));
-    el.append(below);
+    row.after(boxBelow);
   }
 
   function point(event) {
@@ -95,7 +97,7 @@ function render({ model, el }) {
   model.on("change:picture", () => draw(image, model.get("picture")));
   model.on("change:below", drawBelow);
   model.on("change:status", () => (status.textContent = model.get("status")));
-  el.replaceChildren(image, row);
+  el.replaceChildren(box, row, make("p", { textContent: model.get("caption") ?? "" }));
   show();
   if (!model.get("frames")) {
     draw(image, model.get("picture"));

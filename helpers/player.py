@@ -34,7 +34,7 @@ class Player(anywidget.AnyWidget):
     Parameters
     ----------
     draw : callable
-        `draw(value)` returns a new matplotlib Figure, or pixels (H, W, 3) uint8.
+        `draw(value)` returns a new matplotlib figure, or its axes, or pixels (H, W, 3) uint8.
     values : sequence
         What the slider runs through, one picture each.
     name : str
@@ -48,6 +48,8 @@ class Player(anywidget.AnyWidget):
         x, y of each value in the first axes of the figure: a click chooses the nearest.
     hover : bool
         Let the pointer choose without a click.
+    caption : str
+        What the figure means; stands below it.
 
     Examples
     --------
@@ -58,24 +60,24 @@ class Player(anywidget.AnyWidget):
     index, asked = shown(Int(0)), shown(Int(0))
     picture, below = shown(Bytes()), shown(Bytes())  # WebP; the second is there for subclasses
     labels, alts, points = shown(List()), shown(List()), shown(List())
-    name, clicks = shown(Unicode()), shown(Unicode("index"))
+    name, caption, clicks = shown(Unicode()), shown(Unicode()), shown(Unicode("index"))
     action, status, below_alt = shown(Unicode()), shown(Unicode()), shown(Unicode())
     hover = shown(Bool(False))
 
     def __init__(
         self, draw: Callable, values: Sequence, *, name: str, alt: str, label: str = "{}",
-        start: int = 0, points=None, hover: bool = False,
+        start: int = 0, points=None, hover: bool = False, caption: str = "",
     ):  # fmt: skip
         self._draw, self._values = draw, list(values)
         if not 0 <= start < len(self._values):
             raise ValueError(f"start={start}, but there are {len(self._values)} values, from 0 on")
-        figure = draw(self._values[start])
-        self._drawn = {start: as_webp(figure)}
+        drawn = draw(self._values[start])
+        self._drawn = {start: as_webp(drawn)}
         labels, alts = ([text.format(value) for value in self._values] for text in (label, alt))
-        points = [] if points is None else in_picture(figure, points).tolist()
+        points = [] if points is None else in_picture(drawn.figure, points).tolist()
         super().__init__(
             index=start, picture=self._drawn[start], labels=labels, alts=alts, points=points,
-            name=name, hover=hover,
+            name=name, hover=hover, caption=caption,
         )  # fmt: skip
 
     def frame(self, index: int) -> bytes:
@@ -92,13 +94,14 @@ class Player(anywidget.AnyWidget):
         """The player as HTML that needs neither a kernel nor anything from outside."""
         pictures = [b64encode(self.frame(i)).decode() for i in range(len(self._values))]
         frames = [f"data:image/webp;base64,{picture}" for picture in pictures]
-        names = ("index", "name", "labels", "alts", "points", "clicks", "hover")
+        names = ("index", "name", "labels", "alts", "points", "clicks", "hover", "caption")
         state = {name: getattr(self, name) for name in names}
         alt, first = escape(self.alts[self.index]), frames[self.index]
         state = json.dumps(state | {"frames": frames}).replace("</", "<\\/")
         code = SCRIPT.read_text(encoding="utf-8").replace("export default { render };", "")
         return (
-            f'<div class="player" id="{self.model_id}"><img alt="{alt}" src="{first}"></div>'
+            f'<div class="player" id="{self.model_id}"><img alt="{alt}" src="{first}">'
+            f"<p>{escape(self.caption)}</p></div>"
             f'<script type="module">\n{code}\nconst state = {state};\n'
             "const model = { get: (name) => state[name], on() {}, save_changes() {} };\n"
             "model.set = (name, value) => (state[name] = value);\n"
@@ -116,8 +119,8 @@ def as_webp(drawn) -> bytes:
     if isinstance(drawn, np.ndarray):
         Image.fromarray(drawn).save(buffer, "webp", **options)
     else:
-        drawn.savefig(buffer, format="webp", pil_kwargs=options)
-        plt.close(drawn)
+        drawn.figure.savefig(buffer, format="webp", pil_kwargs=options)
+        plt.close(drawn.figure)
     return buffer.getvalue()
 
 

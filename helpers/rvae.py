@@ -199,7 +199,7 @@ class RVAE:
             What is known of each sub-image, such as its sublattice. Latents and angles then tell
             what varies *within* a class, and `encode` and `decode` want classes too.
         watch : callable, optional
-            Called after each pass with its row of `history`.
+            Called after each pass with its row of `history`; training stops where it returns true.
 
         Raises
         ------

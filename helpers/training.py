@@ -84,9 +84,9 @@ def train(
         row = _one_pass(motifs, c, of_class, beta * factor, optimiser, chance)
         about = {"beta": beta * factor, "learning_rate": rate}
         history.append({"epoch": len(history) + 1, **row, **about})
-        if watch:
-            watch(history[-1])
         bar.set_postfix({name: f"{row[name]:.2f}" for name in ("loss", "misfit", "kl")})
+        if watch and watch(history[-1]):
+            break
     return history
 
 

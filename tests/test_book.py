@@ -119,6 +119,8 @@ def test_figures_have_alt_text_and_caption(name):
             assert len(figure.get("caption", "")) >= 10, f"what does it mean? {cell.source}"
             assert figure.get("name", "").startswith("fig-"), f"no name: {cell.source}"
             assert alt != figure["caption"]
+        if re.search(r"^Player\(", cell.source, flags=re.MULTILINE):
+            assert "caption" in cell.source, f"what does it mean? {cell.source}"
 
 
 @source_file

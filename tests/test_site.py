@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 
 ROOT = Path(__file__).resolve().parents[1]
 SITE = ROOT / "_build" / "html"
@@ -23,12 +24,15 @@ CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
 OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+OF_THE_THEME = {"label-content-name-mismatch", "region"}  # findings of axe-core that stay
 LOOK = """() => ({
   title: [...document.querySelectorAll('article h1')].map(e => e.textContent.trim()),
   images: [...document.images].map(e => [e.getAttribute('src'), e.getAttribute('alt') || '']),
   links: [...document.querySelectorAll('a[href]')].map(e => e.getAttribute('href')),
   ids: [...document.querySelectorAll('[id]')].map(e => e.id),
   costs: [...document.querySelectorAll('.page-cost')].map(e => [e.dataset.page, e.textContent]),
+  plain: [...document.querySelectorAll('.math')].filter(e => !e.querySelector('mjx-container'))
+    .map(e => e.textContent),
   broken: [...document.images].filter(e => e.complete && !e.naturalWidth).map(e => e.src),
 })"""
 
@@ -87,11 +91,13 @@ def visit(browser, address, name):
     page.goto(f"{address}{name}.html", wait_until="networkidle")
     page.evaluate("document.querySelectorAll('img').forEach(e => e.loading = 'eager')")
     page.wait_for_load_state("networkidle")
+    page.evaluate("window.MathJax?.startup?.promise")
     seen |= page.evaluate(LOOK)
-    seen["desk"] = page.evaluate("document.documentElement.scrollWidth")
-    page.set_viewport_size({"width": 390, "height": 844})
-    page.wait_for_timeout(200)
-    seen["phone"] = page.evaluate("document.documentElement.scrollWidth")
+    for place, width in (("desk", 1280), ("phone", 390)):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_timeout(200)
+        seen[place] = page.evaluate("document.documentElement.scrollWidth")
+        seen[f"{place} findings"] = Axe().run(page).response["violations"]
     page.close()
     return seen
 
@@ -116,6 +122,18 @@ def test_no_error_and_no_request_to_elsewhere(site, name):
     assert not seen["outside"]
     assert not seen["errors"]
     assert not seen["broken"]
+
+
+@every_page
+def test_equations_are_typeset(site, name):
+    assert not site(name)["plain"]
+
+
+@every_page
+@pytest.mark.parametrize("place", ["desk", "phone"])
+def test_nobody_is_shut_out(site, name, place):
+    found = {f["id"]: f["nodes"][0]["html"] for f in site(name)[f"{place} findings"]}
+    assert found.keys() <= OF_THE_THEME, found
 
 
 @every_page
@@ -180,6 +198,14 @@ def test_links_inside_the_book(site, name):
             other = target.relative_to(SITE).with_suffix("").as_posix()
             ids = site(other)["ids"]
             assert unquote(fragment) in ids, f"{link}: no such place"
+
+
+@every_notebook
+def test_launch_links_open_this_page(site, name):
+    links = "\n".join(site(name)["links"])
+    for service in (r"mybinder\.org/.*?=lab/tree/", r"colab\.research\.google\.com/.*?/main/"):
+        [path] = re.findall(rf"https://{service}(.*)", links)
+        assert path == f"book/{name}.ipynb" and (ROOT / path).is_file()
 
 
 @every_page
