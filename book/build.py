@@ -13,10 +13,15 @@ import shutil
 import subprocess
 import sys
 import time
+from multiprocessing import Pool
 from pathlib import Path
+
+from jupyter_cache import get_cache
+from jupyter_cache.executors.basic import ExecutionWorkerLocalMProc, ProcessData
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "_build"
+AT_ONCE, LONGEST_S = 2, 180  # notebooks executed at a time, and for how long
 COST = re.compile(r"This page ran in (\d+) s and used ([\d.]+) GiB at its peak")
 SPAN = re.compile(r'(<span class="page-cost" data-page="([^"]+)">).*?(</span>)', re.DOTALL)
 DEPRECATED_ROLE = ('role="doc-biblioentry"', 'role="listitem"')  # of the list of references
@@ -37,13 +42,24 @@ def forget_stale_results() -> None:
     stamp.write_text(digest.hexdigest())
 
 
+def execute_notebooks() -> None:
+    """Execute what the cache does not hold; what fails here is tried again, and said, by Sphinx."""
+    cache = get_cache(BUILD / ".jupyter_cache")
+    for folder in (ROOT / "book", ROOT / "book" / "solutions"):
+        for path in sorted(folder.glob("*.ipynb")):
+            cache.add_nb_to_project(str(path))
+    records = [(r.pk, r.uri) for r in cache.list_unexecuted()]
+    with Pool(AT_ONCE) as pool:
+        jobs = [ProcessData(*record, cache, LONGEST_S, False) for record in records]
+        pool.map(ExecutionWorkerLocalMProc(), jobs, chunksize=1)
+
+
 def run_jupyter_book() -> int:
     """Build the site; warnings are errors, and a failing notebook is a warning."""
     program = str(Path(sys.executable).with_name("jupyter-book"))
     command = [program, "build", "book", "--config", "_config.yml", "--path-output", "."]
     command += ["-W", "-n", "--keep-going"]
-    environment = os.environ | {"JUPYTER_PREFER_ENV_PATH": "1"}  # this environment's kernel
-    return subprocess.run(command, cwd=ROOT, env=environment).returncode
+    return subprocess.run(command, cwd=ROOT).returncode
 
 
 def report_failures() -> None:
@@ -109,7 +125,9 @@ def write_readme() -> None:
 
 def main() -> int:
     started = time.monotonic()
+    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this environment's kernel
     forget_stale_results()
+    execute_notebooks()
     if code := run_jupyter_book():
         report_failures()
         return code

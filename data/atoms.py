@@ -1,4 +1,4 @@
-"""Images as sums of atoms: graphene with silicon and grains, a ferroelectric with two domains.
+"""Images as sums of atoms: graphene with silicon, a two-dimensional alloy, a ferroelectric.
 
 Every atom, or column of atoms, adds the image of the probe times its own height: the incoherent
 image of a single layer. For the ferroelectric, whose columns are thick, the heights are effective
@@ -19,7 +19,11 @@ from helpers.simulate.truth import Truth
 
 MARGIN_NM = 0.8  # drawn around the field, so that drift and jitter find something there
 CARBON_NM = 0.142
-SILICON_TO_CARBON = (14 / 6) ** 1.64  # an assumption: powers from 1.6 to 2 are in use
+Z_POWER = 1.64  # of the atomic number, an assumption: powers from 1.6 to 2 are in use
+SILICON_TO_CARBON = (14 / 6) ** Z_POWER
+MOS2_NM = 0.316  # lattice constant; that of WS2 is within a per cent of it
+TUNGSTEN_TO_MOLYBDENUM = (74 / 42) ** Z_POWER
+SULPHUR_TO_MOLYBDENUM = 2 * (16 / 42) ** Z_POWER  # two atoms, one above the other
 PBTIO3_NM = (0.3904, 0.4152)
 TITANIUM_AT, TITANIUM_TO_LEAD = 0.5377, 0.44  # along c; as in a multislice image of 40 nm
 
@@ -111,6 +115,38 @@ def graphene(
     odd = rng.random(len(places)) < silicon
     truth = _truth(places, np.where(odd, "Si", "C"), np.zeros(len(places), int), angles, odd)
     heights = height * np.where(odd, SILICON_TO_CARBON, 1)
+    return AtomSum(shape, pixel_size_nm, Probe(60, 32, 0.05), truth, heights)
+
+
+def alloy(
+    *, shape: tuple[int, int] = (512, 512), pixel_size_nm: float = 0.02, tungsten: float = 0.3,
+    clustering: float = 0.0, angle_deg: float = 8.0, height: float = 1.0, seed: int = 0,
+) -> AtomSum:  # fmt: skip
+    """A flat monolayer Mo(1-x)W(x)S2, seen from above, with or without short-range order.
+
+    A number is drawn at random for each metal site, `clustering` times the sum over its six metal
+    neighbours (as a multiple of its standard deviation) is added, and the share `tungsten` with the
+    highest sums is W: positive values bring like neighbours together, negative ones unlike. This
+    makes an order of the first shell, and is no thermodynamics. `angle_rad` of the truth is the
+    direction from a metal to one of its three S2; `odd` marks W. `height` is the fraction of the
+    beam that a Mo scatters: with the default, a dose of 5 makes 5 counts. The probe is one of 60 kV
+    and 32 mrad.
+    """
+    rng = np.random.default_rng(seed)
+    cell, turn = HEXAGONAL * MOS2_NM / pixel_size_nm, np.deg2rad(angle_deg)
+    sites = np.array([[1 / 3, 1 / 3, 1], [2 / 3, 2 / 3, 0]])
+    columns = crystal(cell, sites, turn - np.pi / 6, shape)  # the S2 lies 30 degrees off the cell
+    places, metal = columns[:, :2], columns[:, 2] > 0
+    pairs = cKDTree(places[metal]).query_pairs(1.1 * MOS2_NM / pixel_size_nm, output_type="ndarray")
+    chance = rng.normal(size=metal.sum())
+    around = sum(np.bincount(a, chance[b], len(chance)) for a, b in (pairs.T, pairs.T[::-1]))
+    rank = (chance + clustering * around / np.sqrt(6)).argsort().argsort()
+    names = np.full(len(places), "S2")
+    names[metal] = np.where(rank < round((1 - tungsten) * len(rank)), "Mo", "W")
+    relative = {"Mo": 1, "W": TUNGSTEN_TO_MOLYBDENUM, "S2": SULPHUR_TO_MOLYBDENUM}
+    heights = height * np.array([relative[name] for name in names])
+    nothing, angles = np.zeros(len(places), int), np.full(len(places), turn)
+    truth = _truth(places, names, nothing, angles, names == "W")
     return AtomSum(shape, pixel_size_nm, Probe(60, 32, 0.05), truth, heights)
 
 

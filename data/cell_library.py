@@ -20,7 +20,7 @@ class CellLibrary:
     Attributes
     ----------
     cell_nm : (2,) float
-        Sides (a, c) of the cell along y and z.
+        Sides of the projected cell along y and z: (a, c) for [100], (a / sqrt 2, c) for [110].
     thickness_nm : (T,) float
     fraction : (T, Y, Z) float32
         Periodic in y and z.
@@ -49,24 +49,44 @@ class CellLibrary:
         return ndimage.map_coordinates(padded, places, np.float32, order=1, mode="grid-wrap")
 
 
-def load_cells(name: str = "Sr3Fe2O7_100", *, source_fwhm_nm: float = 0.08) -> CellLibrary:
-    """Open the cell library `name`, blurred by a Gaussian source of the given full width."""
+def load_cells(
+    name: str = "Sr3Fe2O7_100", *, source_fwhm_nm: float = 0.08, defocus_nm: float = 0.0
+) -> CellLibrary:
+    """Open the cell library `name`, blurred by a Gaussian source of the given full width.
+
+    `defocus_nm` picks one image of a focal series; positive is underfocus: the probe is narrowest
+    that far below the entrance surface.
+
+    Raises
+    ------
+    ValueError
+        If the library does not hold this defocus.
+    """
     with np.load(fetch(f"{name}.npz"), allow_pickle=False) as stored:
         arrays = dict(stored)
-    fraction = _blur_and_refine(unfold(arrays.pop("eighth")), arrays["cell_nm"], source_fwhm_nm)
+    defoci, eighths = arrays.pop("defocus_nm", np.zeros(1)), arrays.pop("eighth")
+    held = np.flatnonzero(np.isclose(defoci, defocus_nm))
+    if not len(held):
+        known = ", ".join(f"{nm:g}" for nm in defoci)
+        raise ValueError(f"{name} was not computed for defocus_nm={defocus_nm:g}, but for {known}")
+    eighth = eighths.reshape(len(defoci), *eighths.shape[-3:])[held[0]]
+    cell = unfold(eighth, float(arrays.pop("block_shift", 0.5)))
+    fraction = _blur_and_refine(cell, arrays["cell_nm"], source_fwhm_nm)
     return CellLibrary(fraction=fraction, **arrays)
 
 
-def unfold(eighth: np.ndarray) -> np.ndarray:
+def unfold(eighth: np.ndarray, block_shift: float = 0.5) -> np.ndarray:
     """Fill the whole periodic cell (T, y, z) from its asymmetric eighth [0, a/2] x [0, c/4].
 
-    The plane group is c2mm: mirrors at y = 0 and z = 0, and (y, z) equals (y + 1/2, z + 1/2).
+    There are mirrors at y = 0 and z = 0, and (y, z) equals (y + `block_shift`, z + 1/2). With a
+    shift of 1/2 this is c2mm ([100]), with none p2mm of half the height ([110]).
     """
-    # (y, z) with z in [c/4, c/2] equals (a/2 - y, c/2 - z): the centring, then both mirrors.
+    # (y, z) with z in [c/4, c/2] equals (shift - y, c/2 - z): the second block, then both mirrors.
     # On the line z = c/4 that relates points of the eighth itself; their noise is averaged.
     eighth = eighth.copy()
-    eighth[:, :, -1] = (eighth[:, :, -1] + eighth[:, ::-1, -1]) / 2
-    quarter = np.concatenate([eighth, eighth[:, ::-1, -2::-1]], axis=2)
+    mirrored = eighth[:, ::-1] if block_shift == 0.5 else eighth
+    eighth[:, :, -1] = (eighth[:, :, -1] + mirrored[:, :, -1]) / 2
+    quarter = np.concatenate([eighth, mirrored[:, :, -2::-1]], axis=2)
     half = np.concatenate([quarter, quarter[:, :, -2:0:-1]], axis=2)
     return np.concatenate([half, half[:, -2:0:-1]], axis=1)
 

@@ -83,6 +83,11 @@ class Specimen:
     fault_nm: float = np.inf
     odd: np.ndarray | tuple = ()
 
+    def __post_init__(self):
+        thickest = self.library.thickness_nm[-1]
+        if max(self.thickness_nm) > thickest + 1e-6:
+            raise ValueError(f"thickness_nm={self.thickness_nm}: the cells end at {thickest:.1f}")
+
     def thickness(self, place: np.ndarray) -> np.ndarray:
         """Thickness in nm at places of the specimen (a plane wedge)."""
         height, width = self.shape
@@ -170,18 +175,23 @@ def single_crystal(
     *, shape: tuple[int, int] = (1024, 1024), pixel_size_nm: float = 0.02, angle_deg: float = 12.0,
     thickness_nm: tuple[float, float] = (8.0, 31.0), source_fwhm_nm: float = 0.08,
     strain: float = 0.002, fault: bool = False, n_odd: int = 0, seed: int = 0,
+    cells: str = "Sr3Fe2O7_100", defocus_nm: float = 0.0,
 ) -> Specimen:  # fmt: skip
-    """A Sr3Fe2O7 crystal seen along [100], with a wedge; optionally one fault and odd columns."""
+    """A Sr3Fe2O7 crystal with a wedge; optionally one fault and odd columns.
+
+    `cells` names the library: "Sr3Fe2O7_100" or "Sr3Fe2O7_110" for the crystal seen along [100] or
+    [110], "Sr3Fe2O7_100_focal" for a series in `defocus_nm`, up to half the thickness.
+    """
     rng = np.random.default_rng(seed)
     row, col = np.array(shape) / 2 + rng.uniform(-20, 20, 2)
     angles_rad, centres = np.deg2rad([angle_deg]), np.array([col - 1j * row])
     wedge_rad, warp = rng.uniform(-np.pi, np.pi), SlowField.random(shape, strain, rng)
-    cells = load_cells(source_fwhm_nm=source_fwhm_nm)
+    library = load_cells(cells, source_fwhm_nm=source_fwhm_nm, defocus_nm=defocus_nm)
     specimen = Specimen(
-        cells, shape, pixel_size_nm, angles_rad, centres, thickness_nm, wedge_rad, warp
+        library, shape, pixel_size_nm, angles_rad, centres, thickness_nm, wedge_rad, warp
     )
     if fault:  # three blocks off the centre, where a block has its upper Fe plane
-        blocks_nm = 3 * cells.cell_nm[1] / 2
+        blocks_nm = 3 * library.cell_nm[1] / 2
         specimen = replace(specimen, fault_nm=blocks_nm + specimen.extra_layer_nm / 2)
     return _with_odd_columns(specimen, n_odd, rng) if n_odd else specimen
 

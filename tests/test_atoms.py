@@ -1,8 +1,17 @@
-"""Sums of atoms: heights, distances and symmetries are those of graphene and lead titanate."""
+"""Sums of atoms: heights, distances and symmetries are those of the crystals they stand for."""
 
 import numpy as np
 import pytest
-from atoms import CARBON_NM, PBTIO3_NM, Probe, ferroelectric, graphene
+from atoms import (
+    CARBON_NM,
+    MOS2_NM,
+    PBTIO3_NM,
+    TUNGSTEN_TO_MOLYBDENUM,
+    Probe,
+    alloy,
+    ferroelectric,
+    graphene,
+)
 from scipy.spatial import cKDTree
 
 from helpers.simulate.scan import Scan, scan_specimen
@@ -56,6 +65,70 @@ def test_grains_keep_their_distance():
     distance = cKDTree(specimen.columns().positions[0]).query(specimen.columns().positions[0], k=2)
     assert distance[0][:, 1].min() * specimen.pixel_size_nm > 0.0999
     assert len(np.unique(specimen.columns().angle_rad)) == 3
+
+
+def first_shell(specimen):
+    """Mask of the W among the inner metals, (N,), and among the six neighbours of each, (N, 6)."""
+    truth = specimen.columns()
+    places = truth.positions[0][truth.species != "S2"]
+    tungsten = truth.species[truth.species != "S2"] == "W"
+    inner = ((places > 20) & (places < np.array(specimen.shape) - 20)).all(axis=1)
+    around = cKDTree(places).query(places[inner], k=7)[1][:, 1:]
+    return tungsten[inner], tungsten[around]
+
+
+def warren_cowley(specimen):
+    centre, around = first_shell(specimen)
+    return 1 - np.mean(~around[centre]) / np.mean(~centre)
+
+
+@pytest.mark.parametrize("tungsten", [0.0, 0.1, 0.5, 1.0])
+def test_alloy_has_the_composition_asked(tungsten):
+    species = alloy(tungsten=tungsten, clustering=0.5, seed=1).columns().species
+    metals = species[species != "S2"]
+    assert abs(np.sum(metals == "W") - tungsten * len(metals)) <= 0.5
+    assert abs(len(metals) / len(species) - 0.5) < 0.02
+    assert set(species) <= {"Mo", "W", "S2"}
+
+
+def test_alloy_has_three_sulphur_columns_and_six_metals_around_each_metal():
+    specimen = alloy(shape=(256, 300), angle_deg=11, seed=3)
+    truth = specimen.columns()
+    places, metal = truth.positions[0], truth.species != "S2"
+    inner = places[metal][((places > 30) & (places < [226, 270])).all(axis=1)[metal]]
+    distance = cKDTree(places[metal]).query(inner, k=8)[0][:, 1:] * specimen.pixel_size_nm
+    np.testing.assert_allclose(distance[:, :6], MOS2_NM, rtol=1e-6)
+    np.testing.assert_allclose(distance[:, 6], MOS2_NM * np.sqrt(3), rtol=1e-6)
+    to_sulphur, nearest = cKDTree(places[~metal]).query(inner, k=3)
+    np.testing.assert_allclose(to_sulphur * specimen.pixel_size_nm, MOS2_NM / np.sqrt(3), rtol=1e-6)
+    down, right = np.moveaxis(places[~metal][nearest] - inner[:, None], -1, 0)
+    np.testing.assert_allclose(np.exp(3j * np.arctan2(-down, right)), np.exp(3j * np.deg2rad(11)))
+    assert np.allclose(truth.angle_rad, np.deg2rad(11))
+
+
+def test_tungsten_is_brighter_than_molybdenum_by_the_power_of_its_atomic_number():
+    specimen = alloy(shape=(256, 256), seed=2)
+    truth = specimen.columns()
+    np.testing.assert_array_equal(truth.odd, truth.species == "W")
+    tungsten, rest, sulphur = (specimen.height[truth.species == s] for s in ("W", "Mo", "S2"))
+    np.testing.assert_allclose(tungsten / rest[0], TUNGSTEN_TO_MOLYBDENUM)
+    assert 2.5 < TUNGSTEN_TO_MOLYBDENUM < 2.6 and 0.4 < sulphur[0] / rest[0] < 0.42
+    seen = [np.median(at_columns(specimen, truth.species == s)) for s in ("W", "Mo", "S2")]
+    assert 2.2 < seen[0] / seen[1] < 2.6 and seen[1] > 2 * seen[2]  # tails lift the fainter ones
+
+
+@pytest.mark.parametrize("tungsten", [0.15, 0.3, 0.5])
+def test_clustering_makes_neighbours_alike_or_unlike(tungsten):
+    order = [
+        np.mean([warren_cowley(alloy(tungsten=tungsten, clustering=k, seed=s)) for s in range(4)])
+        for k in (-0.6, 0.0, 0.6)
+    ]
+    assert order[0] < -0.06 and abs(order[1]) < 0.04 and order[2] > 0.2
+
+
+def test_alloy_is_that_of_its_seed():
+    first, again, other = (alloy(shape=(128, 128), seed=s).columns().species for s in (1, 1, 2))
+    assert (first == again).all() and not (first == other).all()
 
 
 def test_titanium_is_off_centre_the_other_way_in_the_other_domain():

@@ -1,5 +1,8 @@
 """The whole way, from the shipped file to maps, scored against the truth of the sample."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -131,3 +134,13 @@ def test_checkpoints_are_what_their_recipe_makes(encoded):
     # Another machine rounds otherwise, and training then ends at another, equally good model.
     final = model.history[-1]["loss"], encoded[2].history[-1]["loss"]
     assert final[0] == pytest.approx(final[1], abs=3)
+
+
+def test_the_cheat_sheet_runs_as_it_stands(tmp_path, monkeypatch):
+    sheet = Path(__file__).resolve().parents[1] / "book" / "cheatsheet.md"
+    code = re.search(r"```python\n(.*?)```", sheet.read_text(encoding="utf-8"), re.DOTALL)[1]
+    frame = load_image(fetch("sr3fe2o7_stack.hspy")).inav[0].isig[:400, :400]
+    frame.save(tmp_path / "mine.hspy")
+    monkeypatch.chdir(tmp_path)
+    exec(code.replace("mine.dm4", "mine.hspy"), {})
+    assert {"angle.hspy", "columns.csv"} <= {path.name for path in Path("maps").iterdir()}

@@ -66,6 +66,19 @@ def test_text_cannot_break_out_of_the_page():
     assert "</script><b>" not in player.html() and "><i>" not in player.html().split("<script")[0]
 
 
+def test_the_caption_stands_below_on_any_page(browser, tmp_path):  # noqa: F811
+    player = Player(draw_grey, GREYS, name="grey", alt="{}", caption="Grey < white")
+    path = tmp_path / "page.html"
+    path.write_text(f"<!doctype html><body>{player.html()}")
+    for scripts in (True, False):
+        context = browser.new_context(java_script_enabled=scripts)
+        page = context.new_page()
+        page.goto(path.as_uri())
+        caption, picture = page.get_by_text("Grey < white"), page.locator(".player img")
+        assert caption.bounding_box()["y"] > picture.bounding_box()["y"]
+        context.close()
+
+
 def test_refuses_a_start_that_is_not_there():
     with pytest.raises(ValueError, match="start=4, but there are 4 values"):
         Player(draw_grey, GREYS, name="grey", alt="{}", start=4)

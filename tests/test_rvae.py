@@ -202,6 +202,16 @@ def test_an_interrupted_training_leaves_no_trained_model(monkeypatch):
         model.encode(stack)
 
 
+def test_whoever_watches_may_stop_and_sees_the_same_passes():
+    stack, rows = turned_stack(300)[0], []
+    whole = RVAE(WINDOW, seed=1).fit(stack, epochs=6, progress=False, watch=rows.append)
+    assert rows == whole.history
+    early = RVAE(WINDOW, seed=1).fit(stack, progress=False, watch=lambda row: row["epoch"] == 3)
+    again = RVAE(WINDOW, seed=1).fit(stack, progress=False, watch=lambda row: row["epoch"] == 3)
+    assert len(early.history) == 3 and early.history == again.history
+    assert np.isfinite(early.encode(stack).angle).all()
+
+
 def test_training_leaves_the_global_random_state_alone():
     stack, _ = turned_stack(50)
     torch.manual_seed(1)
