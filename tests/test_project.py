@@ -151,7 +151,7 @@ def test_build_puts_measured_costs_on_the_pages(tmp_path, monkeypatch):
     costs = build.collect_costs()
     assert costs == {"a": {"seconds": 7, "gib": 0.25}}
     for _ in range(2):  # filling in twice changes nothing
-        build.fill_pages(costs)
+        build.mend_pages(costs)
         assert page.read_text() == span.format("7 s and 0.25 GiB") + printed
 
 
