@@ -126,6 +126,7 @@ def write_readme() -> None:
 def main() -> int:
     started = time.monotonic()
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this environment's kernel
+    os.environ["OMP_NUM_THREADS"] = "1"  # two pages with two threads each would wait for each other
     forget_stale_results()
     execute_notebooks()
     if code := run_jupyter_book():

@@ -6,6 +6,7 @@ from scipy.spatial import cKDTree
 from .images import as_positions, as_positive, as_whole
 
 OPEN_SIDE = 1.25  # a farthest neighbour beyond this many median distances: one side is empty
+AT_ONCE = 2_000_000  # columns times waves: a few tens of MB
 FINENESS = 8  # steps of the search in one resolvable difference of wave vectors
 
 
@@ -76,8 +77,10 @@ def strongest_wave(positions, values: np.ndarray, *, shortest_px: float) -> tupl
         raise ValueError(f"{len(values)} columns have values, or they are the same at all: no wave")
     values = values - values.mean(axis=0)
     waves = wave_vectors(0, 1 / shortest_px, 1 / (FINENESS * np.ptp(places, axis=0).max()))
-    sums = values.T @ np.exp(-2j * np.pi * (places - places.mean(axis=0)) @ waves.T)  # (d, waves)
-    power = np.sum(np.abs(sums) ** 2, axis=0)
+    places, power = places - places.mean(axis=0), []
+    for some in np.array_split(waves, 1 + len(waves) * len(places) // AT_ONCE):
+        sums = values.T @ np.exp(-2j * np.pi * places @ some.T)  # (d, waves)
+        power = np.append(power, np.sum(np.abs(sums) ** 2, axis=0))
     share = 2 * power.max() / (len(values) * np.sum(values**2))
     return waves[power.argmax()], float(min(1.0, share))
 

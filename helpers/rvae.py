@@ -239,7 +239,7 @@ class RVAE:
         if nats < least:
             found = f"a turn explains {nats:.2f} nats of a sub-image, less than {least:.2g}"
             why = "this looks like noise, or like round motifs, and angles are stated as unknown"
-            warnings.warn(f"{found}: {why}; check image, columns and window", stacklevel=3)
+            warnings.warn(f"{found}: {why}; check image, columns and window", stacklevel=4)
         noise = measure_noise(motifs, self.basis, c, of_class)
         self._noise = noise if nats >= least else replace(noise, overdispersion=NOTHING_SEEN)
 
@@ -280,7 +280,7 @@ class RVAE:
         if anew and len(c) < ENOUGH_SUBIMAGES:
             found = f"offset, gain and noise were estimated from {len(c)} sub-images"
             remedy = f'under {ENOUGH_SUBIMAGES} use normalization="model" for parts of one image'
-            warnings.warn(f"{found}; {remedy}", stacklevel=2)
+            warnings.warn(f"{found}; {remedy}", stacklevel=3)  # no_grad lies between
         c = self._prepare(c, Contrast.of(c, self.basis) if anew else self._contrast)
         if anew and noise.overdispersion < NOTHING_SEEN:
             noise = measure_noise(self._motifs, self.basis, c, of_class)

@@ -162,6 +162,15 @@ def test_pure_noise_has_no_angle(count, window_px):
         assert abs(spatial_order(places, values)[1]) < 3.5
 
 
+def test_warnings_point_at_the_line_that_asked():
+    stack = np.random.default_rng(0).normal(size=(60, 24, 24)).astype(np.float32)
+    with pytest.warns(UserWarning, match="a turn explains") as at_fit:
+        model = RVAE(24).fit(stack, progress=False)
+    with pytest.warns(UserWarning, match="were estimated from 60") as at_encode:
+        model.encode(stack)
+    assert {at_fit[0].filename, at_encode[0].filename} == {__file__}
+
+
 def test_few_subimages_with_a_motif_are_not_taken_for_noise():
     stack, _ = turned_stack(60)
     with warnings.catch_warnings():
