@@ -50,6 +50,7 @@ def test_the_cell_has_the_symmetry_of_its_plane_group(block_shift):
 
 @pytest.mark.parametrize(("name", "planes"), [("Sr3Fe2O7_100", 42), ("Sr3Fe2O7_110", 40)])
 def test_the_library_scatters_more_where_it_is_thicker_and_where_strontium_is(name, planes):
+    contrast = {"Sr3Fe2O7_100": 3, "Sr3Fe2O7_110": 2}[name]  # columns of [110] stand closer
     cells = load_cells(name)
     assert len(cells.thickness_nm) == planes and cells.fraction.min() >= 0
     mean = cells.fraction.mean(axis=(1, 2))
@@ -57,7 +58,7 @@ def test_the_library_scatters_more_where_it_is_thicker_and_where_strontium_is(na
     y, z = (cells.site_yz * cells.cell_nm).T
     at_sites = cells.sample(y, z, np.full(len(y), 15.0))
     darkest = cells.fraction[19].min()
-    assert at_sites.min() > 2 * darkest
+    assert at_sites.min() > contrast * darkest
     assert at_sites[cells.species == "Sr"].min() > at_sites[cells.species == "Fe"].max()
 
 
@@ -129,7 +130,8 @@ def test_columns_lie_where_the_image_is_bright(crystal):
     positions = positions[inner(positions)]
     error = centres_of_mass(image, positions) - positions
     assert np.sqrt((error**2).mean()) < 0.35  # the neighbours pull a centre of mass a little
-    assert np.abs(error.mean(axis=0)).max() < 0.05
+    centred = crystal.library.cell_nm[0] == 0.385  # c2mm of [100]; the blocks of [110] pull more
+    assert np.abs(error.mean(axis=0)).max() < (0.03 if centred else 0.05)
 
 
 def test_number_of_columns_is_that_of_the_cell(crystal):
