@@ -1,7 +1,9 @@
 """Widgets in a real JupyterLab: a slider moved in the browser is drawn anew by Python."""
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -9,7 +11,7 @@ from contextlib import suppress
 
 import pytest
 from playwright.sync_api import TimeoutError, expect
-from test_site import browser  # noqa: F401
+from test_site import BOOK, PLAYED, browser  # noqa: F401
 
 CELL = """
 import matplotlib.pyplot as plt
@@ -54,10 +56,17 @@ def lab(tmp_path_factory):
     folder = tmp_path_factory.mktemp("lab")
     (folder / "live.ipynb").write_text(notebook(CELL, "print('now', player.index)"))
     (folder / "picker.ipynb").write_text(notebook(PICKER))
+    for name in PLAYED:
+        shutil.copy(BOOK / f"{name}.ipynb", folder)
+    settings = folder.parent / "settings" / "@jupyterlab" / "notebook-extension"
+    settings.mkdir(parents=True)  # show all cells, not only those in view
+    (settings / "tracker.jupyterlab-settings").write_text('{"windowingMode": "none"}')
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--port=0"]
     command += ["--IdentityProvider.token=", "--ServerApp.password=", f"--notebook-dir={folder}"]
     log = folder.parent / "lab.log"
-    with log.open("w") as file, subprocess.Popen(command, stderr=file, cwd=folder) as server:
+    with_settings = os.environ | {"JUPYTERLAB_SETTINGS_DIR": str(folder.parent / "settings")}
+    started = {"cwd": folder, "env": with_settings}
+    with log.open("w") as file, subprocess.Popen(command, stderr=file, **started) as server:
         address, end = None, time.monotonic() + 60
         while not address and time.monotonic() < end:
             time.sleep(0.2)
@@ -114,4 +123,23 @@ def test_the_window_picker_moves_and_trains(lab, browser):  # noqa: F811
     maps.wait_for(timeout=60_000)
     assert maps.evaluate("element => element.decode().then(() => element.naturalWidth)") > 0
     expect(page.get_by_role("status").filter(has_text="trained at 12 px")).to_be_visible()
+    page.close()
+
+
+@pytest.mark.parametrize("name", PLAYED)
+def test_the_players_of_a_page_are_alive(lab, browser, name):  # noqa: F811
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(f"{lab}lab/tree/{name}.ipynb?reset")
+    page.get_by_text("(ipykernel) | Idle").wait_for(timeout=60_000)
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    page.get_by_text("This page ran in").wait_for(timeout=180_000)
+    rows = page.locator("div:has(> button[aria-label^='play'])")
+    assert rows.count() >= 1
+    for row in rows.all():
+        slider, picture = row.get_by_role("slider"), row.locator("xpath=..").locator("img").first
+        for key in ("End", "Home"):
+            before = picture.get_attribute("src")
+            slider.press(key)
+            expect(picture).not_to_have_attribute("src", before, timeout=20_000)
     page.close()
