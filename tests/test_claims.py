@@ -7,17 +7,15 @@ stands in the code of the page or of its solutions, or a fact known without runn
 
 import re
 
-import nbformat
 import pytest
 from bs4 import BeautifulSoup
-from test_site import BOOK, SITE
+from test_book import PAGES, cells_of, page
+from test_site import SITE
 
-PAGES = sorted(path.stem for path in BOOK.glob("[0-9]*.ipynb"))
 CLAIM = re.compile(r'<span data-printed="([^"]+)"(?: data-within="([^"]+)")?>([^<]+)</span>')
 SAID = re.compile(r"(?<![\w.#/–-])[-+−±]?(\d+(?:\.\d+)?)\s?(%|°|nm|pm|px|s|GiB|counts|nats)(?!\w)")
 NO_PROSE = re.compile(r"<span.*?</span>|\$\$.*?\$\$|\$[^$]*\$|`[^`]*`|\]\([^)]*\)", re.DOTALL)
 STAND_IN = re.compile(r"was not found. Shown: SIMULATED")
-every_page = pytest.mark.parametrize("name", PAGES)
 
 FACTS = {
     *(f"{turn} °" for turn in (0, 45, 60, 90, 120, 180, 360)),
@@ -30,26 +28,25 @@ FACTS = {
 }
 
 
-def cells_of(name: str, kind: str) -> list[str]:
-    notebook = nbformat.read(BOOK / f"{name}.ipynb", as_version=nbformat.NO_CONVERT)
-    return [cell.source for cell in notebook.cells if cell.cell_type == kind]
+def sources_of(name: str, kind: str) -> list[str]:
+    return [cell.source for cell in cells_of(name, kind)]
 
 
 def printed_by(name: str) -> str:
-    page = BeautifulSoup((SITE / f"{name}.html").read_text(encoding="utf-8"), "html.parser")
-    return "\n".join(output.get_text() for output in page.select("div.cell_output"))
+    soup = BeautifulSoup((SITE / f"{name}.html").read_text(encoding="utf-8"), "html.parser")
+    return "\n".join(output.get_text() for output in soup.select("div.cell_output"))
 
 
 def number_in(text: str) -> float:
     return float(re.search(r"[-+−]?\d+(?:\.\d+)?", text)[0].replace("−", "-"))
 
 
-@every_page
+@page
 def test_results_in_the_text_are_those_of_the_run(name):
     output = printed_by(name)
     if STAND_IN.search(output):
         pytest.skip("real file absent")
-    for pattern, within, said in CLAIM.findall("\n".join(cells_of(name, "markdown"))):
+    for pattern, within, said in CLAIM.findall("\n".join(sources_of(name, "markdown"))):
         found = re.search(pattern, output)
         assert found, f"{pattern!r} is not printed"
         digits = len((re.search(r"\.(\d+)", said) or [""])[0].lstrip("."))
@@ -57,10 +54,10 @@ def test_results_in_the_text_are_those_of_the_run(name):
         assert abs(number_in(said) - number_in(found[1])) <= allowed * 1.001, (said, found[0])
 
 
-@every_page
+@page
 def test_other_numbers_are_settings_or_known(name):
-    text, code = (cells_of(name, kind) for kind in ("markdown", "code"))
-    code += cells_of(f"solutions/{name}", "code")
+    text, code = (sources_of(name, kind) for kind in ("markdown", "code"))
+    code += sources_of(f"solutions/{name}", "code")
     in_code = set(re.findall(r"\d+(?:\.\d+)?", "\n".join(code)))
     for number, unit in SAID.findall(NO_PROSE.sub(" ", "\n".join(text))):
         fraction = {f"{float(number) / 100:g}"} if unit == "%" else set()
@@ -69,5 +66,5 @@ def test_other_numbers_are_settings_or_known(name):
 
 
 def test_the_book_states_results():
-    stated = sum(len(CLAIM.findall("\n".join(cells_of(name, "markdown")))) for name in PAGES)
+    stated = sum(len(CLAIM.findall("\n".join(sources_of(name, "markdown")))) for name in PAGES)
     assert stated >= 25

@@ -76,11 +76,17 @@ def lab(tmp_path_factory):
         server.terminate()
 
 
-def run_first_cell(browser, address: str, text: str):  # noqa: F811
-    """Open a notebook and run its first cell; the page, the slider and the picture it shows."""
+def open_notebook(browser, address: str):  # noqa: F811
+    """The page of a notebook whose kernel is ready."""
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.goto(address)
     page.get_by_text("(ipykernel) | Idle").wait_for(timeout=60_000)
+    return page
+
+
+def run_first_cell(browser, address: str, text: str):  # noqa: F811
+    """Open a notebook and run its first cell; the page, the slider and the picture it shows."""
+    page = open_notebook(browser, address)
     slider = page.get_by_role("slider", name="window (px)")
     for _ in range(3):  # JupyterLab may redraw the notebook under the first press
         page.get_by_text(text).first.click(timeout=60_000)
@@ -128,9 +134,7 @@ def test_the_window_picker_moves_and_trains(lab, browser):  # noqa: F811
 
 @pytest.mark.parametrize("name", PLAYED)
 def test_the_players_of_a_page_are_alive(lab, browser, name):  # noqa: F811
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
-    page.goto(f"{lab}lab/tree/{name}.ipynb?reset")
-    page.get_by_text("(ipykernel) | Idle").wait_for(timeout=60_000)
+    page = open_notebook(browser, f"{lab}lab/tree/{name}.ipynb?reset")
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     page.get_by_text("This page ran in").wait_for(timeout=180_000)

@@ -19,12 +19,6 @@ POSITIONS = np.array([[10.0, 10.0], [10.0, 30.0], [30.0, 10.0], [30.0, 30.0]])
 ANGLE = np.array([0.0, np.pi / 2, np.pi, -np.pi / 2])
 
 
-@pytest.fixture(autouse=True)
-def _close_figures():
-    yield
-    plt.close("all")
-
-
 @pytest.fixture
 def image():
     return np.random.default_rng(0).normal(size=(100, 200)).astype(np.float32)
