@@ -12,9 +12,9 @@ from pathlib import Path
 import pooch
 
 HERE = Path(__file__).resolve().parent
-# The programs among them are those that a page or a reader may want to draw images with.
+# The programs are those that a page needs: they draw images, or are what is compared with.
 SHIPPED = ("*.npz", "*.hspy", "*.csv", "*.safetensors", "*.json")
-SHIPPED += ("training_images.py", "specimen.py", "cell_library.py", "atoms.py")
+SHIPPED += ("training_images.py", "specimen.py", "cell_library.py", "atoms.py", "baselines.py")
 
 
 def main() -> None:

@@ -23,7 +23,6 @@ _NAMES = {  # module: its public names
     "window": "WindowReport window_report",
     "rvae": "RVAE",
     "encoding": "Encoding",
-    "baselines": "CoordinateVAE PlainVAE principal_components",
     "angles": "align_gauge fold_angles lattice_direction posterior_order rotational_order "
     "symmetry_scores",
     "maps": "angle_map latent_map save_results",

@@ -7,6 +7,7 @@ from .harmonics import DiskHarmonics, angular_power
 from .images import as_positions, as_stack, as_whole
 
 LARGEST_ORDER = 12
+ONE_SIDED = 0.5  # spacings that the bonds of a column sum to: beyond it a neighbour is missing
 LEAST_MOMENT = 0.8  # of the posterior's peaks: below it other angles explain the data as well
 
 
@@ -143,14 +144,18 @@ def lattice_direction(positions, *, order: int = 4, count: int = 4) -> np.ndarra
 
     Returns
     -------
-    (N,) radians in (-pi/order, pi/order], counter-clockwise as displayed.
+    (N,) radians in (-pi/order, pi/order], counter-clockwise as displayed. Where a neighbour is
+    missing, at the border of the lattice, that of the nearest column which has them all around.
     """
     positions = as_positions(positions)
     count = as_whole("count", count, 1, len(positions) - 1)
     nearest = cKDTree(positions).query(positions, k=count + 1)[1][:, 1:]
-    row, col = np.moveaxis(positions[nearest] - positions[:, None], -1, 0)
-    bonds = np.exp(1j * order * np.arctan2(-row, col))  # rows run down
-    return fold_angles(np.angle(bonds.mean(axis=1)) / order, order)
+    bonds = (positions[nearest] - positions[:, None]) @ [-1j, 1]  # (N, count); rows run down
+    lopsided = np.abs(bonds.sum(axis=1)) / np.median(np.abs(bonds))
+    whole = np.flatnonzero(lopsided <= max(ONE_SIDED, lopsided.min()))
+    mean = np.mean((bonds / np.abs(bonds))[whole] ** order, axis=1)
+    like = cKDTree(positions[whole]).query(positions)[1]
+    return fold_angles(np.angle(mean[like]) / order, order)
 
 
 def symmetry_scores(stack: np.ndarray, orders: tuple[int, ...] = (2, 3, 4, 6)) -> np.ndarray:

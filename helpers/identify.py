@@ -19,7 +19,8 @@ def identify_columns(columns: Columns, names, *, surroundings: bool = True, seed
 
     What tells the kinds apart is the volume of each Gaussian, relative to those around, so that a
     wedge does no harm; and with `surroundings` also how many neighbours stand at which distance,
-    and how bright they are. No direction enters: a turned grain has the same kinds.
+    and how bright they are. No direction enters: a turned grain has the same kinds. Groups are
+    always formed, of noise as well: in a frame of few counts look at them before you use them.
 
     Parameters
     ----------

@@ -276,9 +276,9 @@ def plot_window_report(report, *, ax=None):
 def plot_quality(image, report, *, pixel_size_nm=None, ax=None):
     """Ring the columns of a `QualityReport` on the image: doubtful ones bold and red."""
     ax = show_image(image, pixel_size_nm=pixel_size_nm, ax=ax)
-    for which, colour in ((~report.doubtful, PALETTE[5]), (report.doubtful, "red")):
-        if which.any():
-            show_columns(report.columns.positions[which], ax=ax, colour=colour)
-            ax.collections[-1].set_linewidth(2.0 if colour == "red" else 0.8)
+    if len(report.columns):
+        show_columns(report.columns, ax=ax)
+        colours = ["red" if doubtful else PALETTE[5] for doubtful in report.doubtful]
+        ax.collections[-1].set(edgecolor=colours, linewidth=0.8 + 1.2 * report.doubtful)
     ax.set_title(f"{len(report.columns)} columns, {report.table['doubtful']} doubtful")
     return ax

@@ -121,3 +121,12 @@ def test_direction_of_a_square_net(turn):
     assert fold_angles(turned[0] - turn, 4) == pytest.approx(0, abs=0.05)
     with pytest.raises(ValueError, match="count=4"):
         lattice_direction(positions[:3])
+
+
+@pytest.mark.parametrize("order, count", [(2, 2), (4, 4)])
+def test_bonds_at_the_border_lead_nobody_astray(order, count):
+    turn, cell = 0.14, np.array([4.152, 3.904])  # as in PbTiO3: the next nearest is hardly farther
+    grid = np.stack(np.mgrid[:12, :12], axis=-1).reshape(-1, 2) * cell
+    positions = grid @ [[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]]
+    off = fold_angles(lattice_direction(positions, order=order, count=count) - turn, order)
+    assert np.abs(off).max() < 1e-6

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from baselines import CoordinateVAE
 from judge import angle_errors, error_shares, scored, spatial_order
 from report import write_bounds
 from rvae import ROOT, WITHIN_PX, processor
@@ -29,7 +30,6 @@ from specimen import polycrystal, single_crystal
 
 from helpers import RVAE, align_stack, cut_subimages, locate_columns
 from helpers.angles import align_gauge, fold_angles
-from helpers.baselines import CoordinateVAE
 from helpers.simulate.scan import Scan, scan_specimen
 from helpers.simulate.score import r_squared, share_right, sign_from_angle
 from helpers.simulate.truth import Truth, match_columns

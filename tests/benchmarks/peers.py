@@ -21,7 +21,8 @@ from types import ModuleType
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "data")]
 
 UNIT = "pixels scaled to [0, 1] by the least and the largest value of the stack"
 SETTINGS = {
@@ -54,7 +55,7 @@ def train_ours(stack, seed, limit_s):
 
 
 def train_coordinate(stack, seed, limit_s):
-    from helpers.baselines import CoordinateVAE
+    from baselines import CoordinateVAE
 
     model = CoordinateVAE(stack.shape[-1], latent_dim=2, seed=seed)
     pace = time_of(lambda: model.fit(stack, epochs=1, progress=False))

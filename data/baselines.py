@@ -15,11 +15,11 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
-from .angles import fold_angles
-from .device import one_thread
-from .harmonics import as_finite, disk_mask, paint, pixel_offsets
-from .images import as_positive, as_stack, as_whole
-from .training import descend, network
+from helpers.angles import fold_angles
+from helpers.device import one_thread
+from helpers.harmonics import as_finite, disk_mask, paint, pixel_offsets
+from helpers.images import as_positive, as_stack, as_whole
+from helpers.training import descend, network
 
 LEARNING_RATE = 1e-3
 
