@@ -16,10 +16,10 @@ import warnings
 import numpy as np
 from scipy import optimize, special
 from scipy.spatial import cKDTree
-from training_images import draw_image
 
 from helpers import locate_columns, segment
 from helpers.peaks import probability_peaks
+from helpers.simulate.training_images import draw_image
 from helpers.simulate.truth import match_columns
 
 FIRST_SEED = 3_000_000

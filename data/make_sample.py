@@ -12,9 +12,9 @@ from pathlib import Path
 
 import hyperspy.api as hs
 import numpy as np
-from specimen import single_crystal
 
 from helpers.simulate.scan import Scan, scan_specimen
+from helpers.simulate.specimen import single_crystal
 from helpers.simulate.truth import KINDS, Truth
 
 HERE = Path(__file__).resolve().parent

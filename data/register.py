@@ -12,9 +12,7 @@ from pathlib import Path
 import pooch
 
 HERE = Path(__file__).resolve().parent
-# The programs are those that a page needs: they draw images, or are what is compared with.
 SHIPPED = ("*.npz", "*.hspy", "*.csv", "*.safetensors", "*.json")
-SHIPPED += ("training_images.py", "specimen.py", "cell_library.py", "atoms.py", "baselines.py")
 
 
 def main() -> None:

@@ -10,8 +10,8 @@ Row and column make the place ``column - 1j * row``.
 from dataclasses import dataclass, replace
 
 import numpy as np
-from cell_library import CellLibrary, load_cells
 
+from helpers.simulate.cell_library import CellLibrary, load_cells
 from helpers.simulate.truth import Truth
 
 MARGIN_PX = 40  # columns are followed this far outside the field: drift brings them in

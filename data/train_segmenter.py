@@ -26,9 +26,9 @@ from scipy import ndimage
 from torch.nn import functional
 from torch.utils.data import DataLoader, IterableDataset
 from tqdm.auto import tqdm
-from training_images import CROP_PX, RADIUS_PX, training_image
 
 from helpers.simulate.lattices import column_target
+from helpers.simulate.training_images import CROP_PX, RADIUS_PX, training_image
 from helpers.simulate.truth import match_columns
 from helpers.unet import TRAINED_SPACING_PX, UNet
 

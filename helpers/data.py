@@ -53,7 +53,7 @@ def fetch(name: str) -> Path:
 
 def _shipped() -> Path:
     """The folder of shipped files: inside an installed wheel, or ``data`` in a checkout."""
-    installed = _CHECKOUT / "helpers" / "shipped"
+    installed = _CHECKOUT / "helpers" / "simulate"
     return installed if (installed / "registry.txt").is_file() else _CHECKOUT / "data"
 
 

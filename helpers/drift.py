@@ -15,28 +15,36 @@ LEAST_EVIDENCE = 6.0  # height of a correlation peak in standard deviations of w
 SMALLEST_SIDE_PX = 16
 
 
-def align_stack(stack, *, progress: bool = True) -> tuple:
+def align_stack(stack, *, progress: bool = True, skip_damaged: bool = False) -> tuple:
     """Align the frames of a stack by rigid, sub-pixel shifts, and average them.
 
     Each frame is cross-correlated with the mean of the frames before it, then once more with the
     mean of all others. A crystal matches itself after a shift by any lattice vector, so among
     nearly equal correlation peaks the one nearest to the last frame's position is taken: the
-    drift from one frame to the next should be less than half the shortest lattice vector.
+    drift from one frame to the next should be less than half the shortest lattice vector. A jump by
+    more is followed where the image does not repeat itself.
+
+    Frames are read one at a time, four times over: of a lazy stack never more than one is held.
+    Only rigid shifts are found. Drift *within* a frame and line jitter stay in the mean.
 
     Parameters
     ----------
     stack : hyperspy Signal2D or numpy.ndarray
-        Frames of shape (F, H, W), in the order of acquisition. A single image (H, W) counts as a
-        stack of one frame.
+        Frames of shape (F, H, W), in the order of acquisition, lazy or not. A single image (H, W)
+        counts as a stack of one frame.
     progress : bool
         Show a progress bar.
+    skip_damaged : bool
+        Leave out frames that are constant or miss over 1 % of their pixels, with a warning that
+        names them; their shifts are NaN.
 
     Returns
     -------
     mean : hyperspy.signals.Signal2D
         Mean of the aligned frames, float32, cropped to the area common to all of them, with the
         calibration and metadata of `stack`. ``mean.metadata.Rvae_stem.common_area_px`` says where
-        this area lies: [row0, row1, column0, column1] in pixels of frame 0, ends excluded.
+        this area lies: [row0, row1, column0, column1] in pixels of the first frame used, ends
+        excluded.
     shifts : numpy.ndarray, shape (F, 2)
         [row, column] in pixels: ``positions + shifts[f]`` are the positions in frame f of what is
         at ``positions`` in the mean.
@@ -44,60 +52,99 @@ def align_stack(stack, *, progress: bool = True) -> tuple:
     Raises
     ------
     ValueError
-        If the shape is another, a frame is constant or misses over 1 % of its pixels, or the frames
-        have no area in common.
+        If the shape is another, a frame is damaged and `skip_damaged` is False, or the frames have
+        no area in common.
 
     Warns
     -----
     UserWarning
-        If a frame hardly resembles the others, so that its shift means little.
+        If a frame hardly resembles the others, so that its shift means little, or repeats the one
+        before it.
     """
-    frames = _frames(stack)
+    frames = _Frames(stack, skip_damaged)
     drift = _estimate_drift(frames, progress)
-    start, stop = _common_area(frames[0].shape, drift)
+    start, stop = _common_area(frames.shape, drift)
     total = 0.0
     for frame, move in zip(frames, drift, strict=True):
         total += ndimage.shift(frame, -move, output=np.float64, order=3, mode="mirror")
-    mean = (total / len(frames)).astype(np.float32)
-    return _as_signal(mean, stack, start, stop), drift + start
+    mean = (total / len(drift)).astype(np.float32)
+    shifts = np.full((frames.count, 2), np.nan)
+    shifts[frames.good] = drift + start
+    return _as_signal(mean, stack, start, stop), shifts
 
 
-def _frames(stack) -> list[np.ndarray]:
-    """The frames as clean float32 images."""
-    values = stack.data if hasattr(stack, "axes_manager") else np.asarray(stack)
-    if values.ndim == 2:
-        values = values[None]
-    if values.ndim != 3 or len(values) == 0 or min(values.shape[1:]) < SMALLEST_SIDE_PX:
-        wanted = f"(frames, rows, columns), at least {SMALLEST_SIDE_PX} of the last two"
-        raise ValueError(f"the stack has shape {values.shape}, but it must be {wanted}")
-    frames = []
-    for index, frame in enumerate(values):
-        try:
-            frames.append(as_image(np.asarray(frame)))
-        except ValueError as error:
-            raise ValueError(f"frame {index} cannot be aligned, leave it out: {error}") from error
-    return frames
+class _Frames:
+    """The usable frames of a stack as clean float32 images, read anew each time they are asked."""
+
+    def __init__(self, stack, skip_damaged: bool):
+        values = stack.data if hasattr(stack, "axes_manager") else np.asarray(stack)
+        self._values = values = values[None] if values.ndim == 2 else values
+        if values.ndim != 3 or len(values) == 0 or min(values.shape[1:]) < SMALLEST_SIDE_PX:
+            wanted = f"(frames, rows, columns), at least {SMALLEST_SIDE_PX} of the last two"
+            raise ValueError(f"the stack has shape {values.shape}, but it must be {wanted}")
+        self.shape, self.count = values.shape[1:], len(values)
+        self.good, damaged, repeats, before = [], [], [], None
+        for index in range(self.count):
+            try:
+                frame = as_image(np.asarray(values[index]))
+            except ValueError as error:
+                if not skip_damaged:
+                    way_out = "leave it out, or pass skip_damaged=True"
+                    raise ValueError(
+                        f"frame {index} cannot be aligned: {error}; {way_out}"
+                    ) from error
+                damaged.append(index)
+                continue
+            repeats += [index] if before is not None and np.array_equal(frame, before) else []
+            self.good.append(index)
+            before = frame
+        self._say(damaged, repeats)
+
+    def _say(self, damaged: list[int], repeats: list[int]) -> None:
+        if not self.good:
+            raise ValueError(f"all {self.count} frames are constant or miss pixels: check the file")
+        if damaged:
+            warnings.warn(f"frames {damaged} are damaged and were left out", stacklevel=4)
+        if repeats:
+            again = f"frames {repeats} repeat the one before them: they add no information"
+            warnings.warn(f"{again}; was the file put together twice?", stacklevel=4)
+
+    def __len__(self) -> int:
+        return len(self.good)
+
+    def __iter__(self):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # said when they were read first
+            for index in self.good:
+                yield as_image(np.asarray(self._values[index]))
 
 
-def _estimate_drift(frames: list[np.ndarray], progress: bool) -> np.ndarray:
-    """Position of each frame's content relative to frame 0, (F, 2) [row, column] in pixels."""
+def _estimate_drift(frames: _Frames, progress: bool) -> np.ndarray:
+    """Position of each frame's content relative to the first, (F, 2) [row, column] in pixels."""
     from tqdm.auto import tqdm
 
     if len(frames) == 1:
         return np.zeros((1, 2))
-    with tqdm(total=2 * len(frames), desc="aligning frames", disable=not progress) as steps:
+    with tqdm(total=3 * len(frames), desc="aligning frames", disable=not progress) as steps:
         coarse = _follow(frames, steps)
         # Over the same content the window fades the same atoms out, and no longer holds them back.
         whole = np.round(coarse).astype(int)
-        start, stop = _common_area(frames[0].shape, whole)
-        crops = [_crop(f, start + by, stop + by) for f, by in zip(frames, whole, strict=True)]
-        drift = whole + _sharpen(crops, coarse - whole, steps)
+        start, stop = _common_area(frames.shape, whole)
+
+        def spectra():
+            crops = (
+                f[tuple(map(slice, start + by, stop + by))]
+                for f, by in zip(frames, whole, strict=True)
+            )
+            return _spectra(crops, stop - start, steps)
+
+        drift = whole + _sharpen(spectra, coarse - whole, frames.good)
     return drift - drift[0]
 
 
-def _follow(frames: list[np.ndarray], steps) -> np.ndarray:
+def _follow(frames: _Frames, steps) -> np.ndarray:
     """Drift (F, 2), each frame compared with the mean of those before it."""
-    spectra = _spectra(frames, steps)
+    spectra = _spectra(frames, frames.shape, steps)
     total = next(spectra)  # of the aligned frames
     drift = [np.zeros(2)]
     for spectrum in spectra:
@@ -107,12 +154,11 @@ def _follow(frames: list[np.ndarray], steps) -> np.ndarray:
     return np.array(drift)
 
 
-def _sharpen(frames: list[np.ndarray], drift: np.ndarray, steps) -> np.ndarray:
+def _sharpen(spectra, drift: np.ndarray, names: list[int]) -> np.ndarray:
     """Drift (F, 2), each frame compared with the mean of all others."""
-    spectra = list(_spectra(frames, steps))
-    total = sum(map(ndimage.fourier_shift, spectra, -drift))
-    evidence = np.zeros(len(frames))
-    for index, spectrum in enumerate(spectra):
+    total = sum(map(ndimage.fourier_shift, spectra(), -drift))
+    evidence = np.zeros(len(drift))
+    for index, spectrum in enumerate(spectra()):
         # Without the frame itself: its noise would hold the shift where it is already.
         total -= ndimage.fourier_shift(spectrum, -drift[index])
         cross = spectrum * np.conj(total)
@@ -121,17 +167,15 @@ def _sharpen(frames: list[np.ndarray], drift: np.ndarray, steps) -> np.ndarray:
         total += ndimage.fourier_shift(spectrum, -drift[index])
     # The correlation coefficients in units of their spread for frames of mere white noise.
     evidence *= np.sqrt(total.size) * (1 - TAPERED_SHARE)
-    unlike = np.flatnonzero(evidence < LEAST_EVIDENCE).tolist()
-    if unlike:
+    if unlike := [names[index] for index in np.flatnonzero(evidence < LEAST_EVIDENCE)]:
         found = f"frames {unlike} hardly resemble the others: their shifts mean little"
         remedy = "leave them out, or check that all frames show the same area"
         warnings.warn(f"{found}; {remedy}", stacklevel=4)
     return drift
 
 
-def _spectra(frames: list[np.ndarray], steps):
+def _spectra(frames, shape, steps):
     """Yield each frame's spectrum, of norm one, less its border and its slow variation."""
-    shape = frames[0].shape
     window = np.float32(np.outer(*(signal.windows.tukey(n, 2 * TAPERED_SHARE) for n in shape)))
     slow_px = np.array(shape) / (2 * np.pi * SLOWEST_CYCLES)
     for frame in frames:
@@ -184,10 +228,6 @@ def _common_area(shape: tuple[int, int], drift: np.ndarray) -> tuple[np.ndarray,
         moved = np.ptp(drift, axis=0).round(1)
         raise ValueError(f"no area in common: frames of {shape} drift by {moved} px; align fewer")
     return start, stop
-
-
-def _crop(image: np.ndarray, start: np.ndarray, stop: np.ndarray) -> np.ndarray:
-    return image[start[0] : stop[0], start[1] : stop[1]]
 
 
 def _as_signal(mean: np.ndarray, stack, start: np.ndarray, stop: np.ndarray):

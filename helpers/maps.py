@@ -1,6 +1,7 @@
 """Results laid out as images and tables that HyperSpy and a spreadsheet open."""
 
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -79,25 +80,33 @@ def save_results(
     ValueError
         If the folder exists and `overwrite` is False, or the lengths do not fit.
     """
-    path, kept = Path(path), np.asarray(kept)
-    if path.exists() and not overwrite:
-        raise ValueError(f"{path} exists already: choose another name, or pass overwrite=True")
+    kept = np.asarray(kept)
     if len(kept) != len(encoding):
         raise ValueError(f"{len(kept)} kept columns, but {len(encoding)} were encoded")
     if len(kept) and kept.max() >= len(columns):
         raise ValueError(f"kept names column {kept.max()}, but there are only {len(columns)}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=path.parent, prefix=f"{path.name}.") as scratch:
-        new = Path(scratch) / path.name
-        new.mkdir()
+    with new_folder(path, overwrite=overwrite) as new:
         _write_maps(new, as_positions(columns)[kept], encoding, shape, pixel_size_nm, order)
         _write_table(new / "columns.csv", columns, encoding, kept, pixel_size_nm)
         if model is not None:
             model.save(new / "model.safetensors")
+    return Path(path)
+
+
+@contextmanager
+def new_folder(path, *, overwrite: bool = False):
+    """A folder to write into, which takes the place of `path` only when all went well."""
+    path = Path(path)
+    if path.exists() and not overwrite:
+        raise ValueError(f"{path} exists already: choose another name, or pass overwrite=True")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=path.parent, prefix=f"{path.name}.") as scratch:
+        new = Path(scratch) / path.name
+        new.mkdir()
+        yield new
         if path.exists():
             shutil.rmtree(path)
         new.replace(path)
-    return path
 
 
 def _write_maps(folder: Path, places, encoding, shape, pixel_size_nm, order: int) -> None:

@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
-from atoms import (
+from scipy.spatial import cKDTree
+
+from helpers.simulate.atoms import (
     CARBON_NM,
     MOS2_NM,
     PBTIO3_NM,
@@ -12,8 +14,6 @@ from atoms import (
     ferroelectric,
     graphene,
 )
-from scipy.spatial import cKDTree
-
 from helpers.simulate.scan import Scan, scan_specimen
 
 

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from baselines import CoordinateVAE, PlainVAE, principal_components
 from test_harmonics import motif
 from test_rvae import NOISE, WINDOW, turned_stack
 
 from helpers import RVAE
 from helpers.angles import align_gauge, fold_angles
 from helpers.harmonics import DiskHarmonics, disk_mask, pixel_offsets
+from helpers.simulate.baselines import CoordinateVAE, PlainVAE, principal_components
 from helpers.simulate.score import r_squared
 
 SMALL = 9  # pixels: a coordinate network is slow

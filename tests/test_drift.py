@@ -183,3 +183,47 @@ def test_the_progress_bar_can_be_silenced(capsys):
     assert capsys.readouterr().err == ""
     align_stack(frames)
     assert "aligning frames" in capsys.readouterr().err
+
+
+def test_damaged_frames_can_be_left_out_and_are_named():
+    drift = wandering(6)
+    frames = lattice(drift, side=160)
+    frames[2], frames[4, :30] = 5, np.nan
+    with pytest.warns(UserWarning, match=r"frames \[2, 4\] are damaged"):
+        mean, shifts = align_stack(frames, progress=False, skip_damaged=True)
+    good = [0, 1, 3, 5]
+    assert np.isnan(shifts[[2, 4]]).all()
+    np.testing.assert_allclose(drift_of(mean, shifts)[good], drift[good], atol=0.05)
+    with pytest.raises(ValueError, match="frame 2 .*skip_damaged=True"):
+        align_stack(frames, progress=False)
+    with pytest.raises(ValueError, match="all 2 frames"):
+        align_stack(np.ones((2, 64, 64)), progress=False, skip_damaged=True)
+
+
+def test_a_repeated_frame_is_named():
+    frames = lattice(wandering(4), side=160, seed=1)
+    frames[2] = frames[1]
+    with pytest.warns(UserWarning, match=r"frames \[2\] repeat"):
+        align_stack(frames, progress=False)
+
+
+def test_a_lazy_stack_is_read_one_frame_at_a_time():
+    import time
+
+    import dask
+    import dask.array as da
+    import hyperspy.api as hs
+
+    frames, held, most = lattice(wandering(5), side=128), [0], [0]
+
+    def read(number):
+        held[0] += 1
+        most[0] = max(most[0], held[0])
+        time.sleep(0.02)  # long enough to be met by another thread
+        held[0] -= 1
+        return frames[number]
+
+    made = [da.from_delayed(dask.delayed(read)(n), (128, 128), float) for n in range(5)]
+    _, shifts = align_stack(hs.signals.Signal2D(da.stack(made)).as_lazy(), progress=False)
+    assert most == [1]
+    np.testing.assert_allclose(shifts, align_stack(frames, progress=False)[1])

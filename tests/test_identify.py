@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from atoms import graphene
 from scipy.spatial import cKDTree
-from specimen import polycrystal, single_crystal
 
 from helpers import Columns, identify_columns
+from helpers.simulate.atoms import graphene
 from helpers.simulate.lattices import lattice_image
+from helpers.simulate.specimen import polycrystal, single_crystal
 
 
 def measured(positions, amplitude, *, noise=0.1, seed=0):

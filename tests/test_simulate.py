@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cell_library import load_cells, unfold
 from scipy import ndimage
-from specimen import polycrystal, single_crystal
 
 from helpers import fetch, load_image
 from helpers.angles import fold_angles
+from helpers.simulate.cell_library import load_cells, unfold
 from helpers.simulate.scan import Scan, scan_specimen
+from helpers.simulate.specimen import polycrystal, single_crystal
 from helpers.simulate.truth import load_truth, match_columns
 
 MAKE_SAMPLE = Path(__file__).resolve().parents[1] / "data" / "make_sample.py"

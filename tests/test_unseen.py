@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import skimage
 import skimage.io
-from atoms import ferroelectric, graphene
 from benchmarks.unseen import LATTICES, Case, score, unseen_image
 from scipy import ndimage
-from training_images import draw_image
 
 from helpers import check_quality, locate_columns, segment
+from helpers.simulate.atoms import ferroelectric, graphene
 from helpers.simulate.scan import Scan, scan_specimen
+from helpers.simulate.training_images import draw_image
 from helpers.simulate.truth import match_columns
 
 PHOTOGRAPHS = sorted(

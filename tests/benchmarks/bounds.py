@@ -1,6 +1,6 @@
 """What is promised of the rVAE, measured on simulated images of fresh seeds.
 
-    PYTHONPATH=data .venv/bin/python tests/benchmarks/bounds.py [--seeds 7001 …] [--only speed …]
+    .venv/bin/python tests/benchmarks/bounds.py [--seeds 7001 …] [--only speed …]
 
 Every part returns numbers by name; `BOUNDS` says which of them must lie where. The median and the
 worst of the seeds go into `book/_assets/bounds.json` and from there into a table of
@@ -21,17 +21,17 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from baselines import CoordinateVAE
 from judge import angle_errors, error_shares, scored, spatial_order
 from report import write_bounds
 from rvae import ROOT, WITHIN_PX, processor
 from scipy import stats
-from specimen import polycrystal, single_crystal
 
 from helpers import RVAE, align_stack, cut_subimages, locate_columns
 from helpers.angles import align_gauge, fold_angles
+from helpers.simulate.baselines import CoordinateVAE
 from helpers.simulate.scan import Scan, scan_specimen
 from helpers.simulate.score import r_squared, share_right, sign_from_angle
+from helpers.simulate.specimen import polycrystal, single_crystal
 from helpers.simulate.truth import Truth, match_columns
 from helpers.subimages import inside_image
 

@@ -1,6 +1,6 @@
 """Find and locate columns: this project, Atomap and a Laplacian of Gaussian on the same images.
 
-    PYTHONPATH=data .venv-peers/bin/python tests/benchmarks/columns.py [--keep]
+    .venv-peers/bin/python tests/benchmarks/columns.py [--keep]
 
 Run it with the environment of the peers (``make bench-columns``). All three see the same simulated
 images, on one thread, one after the other. Atomap and the Laplacian are told the spacing and the
@@ -23,15 +23,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from atoms import ferroelectric, graphene
 from gaussians import column_probability, crowded_bound_px, match, render_columns, square_lattice
 from skimage.feature import blob_log
-from specimen import polycrystal, single_crystal
 from unseen import LATTICES, WITHIN, Case, score, unseen_image
 
 from helpers import locate_columns, segment
 from helpers.precision import cramer_rao_px
+from helpers.simulate.atoms import ferroelectric, graphene
 from helpers.simulate.scan import Scan, scan_specimen
+from helpers.simulate.specimen import polycrystal, single_crystal
 from helpers.simulate.truth import match_columns
 
 ASSETS = Path(__file__).resolve().parents[2] / "book" / "_assets"

@@ -21,8 +21,7 @@ from types import ModuleType
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "data")]
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 UNIT = "pixels scaled to [0, 1] by the least and the largest value of the stack"
 SETTINGS = {
@@ -55,7 +54,7 @@ def train_ours(stack, seed, limit_s):
 
 
 def train_coordinate(stack, seed, limit_s):
-    from baselines import CoordinateVAE
+    from helpers.simulate.baselines import CoordinateVAE
 
     model = CoordinateVAE(stack.shape[-1], latent_dim=2, seed=seed)
     pace = time_of(lambda: model.fit(stack, epochs=1, progress=False))

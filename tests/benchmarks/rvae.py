@@ -1,6 +1,6 @@
 """Rotation-invariant autoencoders side by side, on simulated images whose truth is known.
 
-    PYTHONPATH=data .venv/bin/python tests/benchmarks/rvae.py [--only ours …] [--limit 300] [--page]
+    .venv/bin/python tests/benchmarks/rvae.py [--only ours …] [--limit 300] [--page]
 
 Each model of `peers.py` is trained on the same stacks, in a process of its own, and scored against
 the truth. `book/_assets/benchmark.json` keeps the results; a model that is run again replaces its
@@ -23,11 +23,11 @@ import numpy as np
 from judge import FROM_BOUNDARY_NM, PIXEL_SIZE_NM, angle_errors, error_shares, scored
 from peers import SETTINGS
 from report import write_page
-from specimen import polycrystal
 
 from helpers import align_stack, cut_subimages, fetch, load_image, locate_columns, segment
 from helpers.simulate.scan import Scan, scan_specimen
 from helpers.simulate.score import r_squared, share_right
+from helpers.simulate.specimen import polycrystal
 from helpers.simulate.truth import Truth, load_truth, match_columns
 
 HERE = Path(__file__).resolve().parent

@@ -1,6 +1,6 @@
 """Is the recommended window as good as the best? A sweep of trained models, held against the truth.
 
-    PYTHONPATH=data .venv/bin/python tests/benchmarks/window.py [--seeds 71 72 73] [--keep]
+    .venv/bin/python tests/benchmarks/window.py [--seeds 71 72 73] [--keep]
 
 The score of a size is the share of *all* columns of the image, those lost at its border and beside
 grain boundaries counted, whose angle is right within one degree and whose site can be read from the
@@ -19,15 +19,15 @@ from importlib.metadata import version
 from typing import NamedTuple
 
 import numpy as np
-from atoms import ferroelectric, graphene
 from rvae import ROOT, processor
-from specimen import polycrystal, single_crystal
 
 from helpers import RVAE, cut_subimages, locate_columns, window_report
 from helpers.angles import align_gauge, fold_angles
 from helpers.images import median_spacing
+from helpers.simulate.atoms import ferroelectric, graphene
 from helpers.simulate.scan import Scan, scan_specimen
 from helpers.simulate.score import label_is_right
+from helpers.simulate.specimen import polycrystal, single_crystal
 from helpers.simulate.truth import Truth, match_columns
 
 RESULTS = ROOT / "data" / "window_sweep.json"

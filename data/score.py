@@ -8,7 +8,7 @@ one kind and of one thickness.
 import numpy as np
 from scipy.spatial import cKDTree
 
-from ..angles import align_gauge, fold_angles
+from helpers.angles import align_gauge, fold_angles
 
 
 def nearest_in_latents(latent, values, *, neighbours: int = 7, seed: int = 0) -> np.ndarray:

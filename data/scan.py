@@ -48,7 +48,7 @@ def scan_specimen(
     """Record frames of a specimen: counts (F, H, W) uint16, and the truth of each column.
 
     A specimen is whatever has a `shape`, a `fraction(row, col)` of the beam that reaches the
-    detector, and `columns()`, its `Truth`: see ``data/atoms.py`` and ``data/specimen.py``.
+    detector, and `columns()`, its `Truth`: see `atoms` and `specimen`.
     """
     scan = Scan() if scan is None else scan
     rng = np.random.default_rng(seed)

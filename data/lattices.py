@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import KDTree
 
-from ..images import neighbour_distance
+from helpers.images import neighbour_distance
 
 SQUARE, HEXAGONAL = np.eye(2), np.array([[1, 0], [0.5, np.sqrt(0.75)]])
 CELLS = {  # cell vectors, one a row; sites of the strong and of the weak columns in fractions
