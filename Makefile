@@ -13,7 +13,7 @@ ifneq ($(wildcard ../shared/data/.),)
 export RVAE_STEM_DATA ?= $(abspath ../shared/data)
 endif
 
-.PHONY: book test lab costs bench bench-peers bench-columns bench-window bounds clean
+.PHONY: book test lab analyse release costs slides student bundle bench bench-peers bench-columns bench-window bounds clean
 
 book: .venv/.installed
 	$(BIN)/python book/build.py
@@ -25,27 +25,46 @@ test: .venv/.installed _build/.built
 lab: .venv/.installed
 	$(BIN)/jupyter lab --notebook-dir=book
 
+# Maps and a report of an image of your own: make analyse IMAGE=path/to/file
+analyse: .venv/.installed
+	@test -n "$(IMAGE)" || { echo "Which image? make analyse IMAGE=path/to/file" >&2; exit 2; }
+	$(BIN)/python -m helpers analyse "$(IMAGE)"
+
+# Set the version, and the tag that launch links and Colab cells follow: make release VERSION=0.2.0
+release: .venv/.installed
+	$(BIN)/python book/release.py "$(VERSION)"
+
 # Copy the measured run times into README.md.
 costs: _build/.built
 	$(BIN)/python book/build.py --readme
 
+# For a class: slides, notebooks without solutions, and all there is in one file for a room without network.
+slides: _build/.built
+	$(BIN)/python book/editions.py slides
+
+student: .venv/.installed
+	$(BIN)/python book/editions.py student
+
+bundle: _build/.built
+	$(BIN)/python book/editions.py bundle
+
 # Autoencoders side by side on simulated images, into book/benchmark.md: those of this book, or with those of others.
 bench: .venv/.installed
-	PYTHONPATH=data $(BIN)/python tests/benchmarks/rvae.py --only ours coordinate
+	$(BIN)/python tests/benchmarks/rvae.py --only ours coordinate
 
 bench-peers: .venv/.installed .venv-peers/.installed
-	PYTHONPATH=data $(BIN)/python tests/benchmarks/rvae.py
+	$(BIN)/python tests/benchmarks/rvae.py
 
 # Ways to find and locate columns side by side, into book/benchmark_columns.md.
 bench-columns: .venv-peers/.installed
-	PYTHONPATH=data .venv-peers/bin/python tests/benchmarks/columns.py --keep
+	.venv-peers/bin/python tests/benchmarks/columns.py --keep
 
 # Is the recommended window as good as the best? Every size trained, for nine simulated cases.
 bench-window: .venv/.installed
-	PYTHONPATH=data $(BIN)/python tests/benchmarks/window.py --keep
+	$(BIN)/python tests/benchmarks/window.py --keep
 
 bounds: .venv/.installed
-	PYTHONPATH=data $(BIN)/python -W ignore tests/benchmarks/bounds.py --beta --keep
+	$(BIN)/python -W ignore tests/benchmarks/bounds.py --beta --keep
 
 clean:
 	rm -rf _build

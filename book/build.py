@@ -138,7 +138,7 @@ def main() -> int:
     record = {"build_seconds": round(seconds), "pages": costs}
     (BUILD / "costs.json").write_text(json.dumps(record, indent=1) + "\n")
     print(f"\nThe book: {BUILD / 'html' / 'index.html'}\nBuilt in {seconds / 60:.1f} minutes.")
-    return 0
+    return subprocess.run([sys.executable, str(ROOT / "book" / "editions.py"), "slides"]).returncode
 
 
 if __name__ == "__main__":

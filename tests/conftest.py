@@ -1,7 +1,13 @@
-"""Shared settings: tests never download, and use real files from a folder beside the checkout."""
+"""Shared settings: tests never download, and use real files from a folder beside the checkout.
+
+And what "elsewhere" is: a clone, the wheel built from it, environments without the checkout.
+"""
 
 import os
+import shutil
+import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -33,3 +39,66 @@ def real_file():
             pytest.skip(f"real file absent: {name}")
 
     return path_of
+
+
+@pytest.fixture(scope="session")
+def clone(tmp_path_factory):
+    """What somebody else clones: a copy of the files that git knows or would add, committed."""
+    from test_project import tracked_files
+
+    folder = tmp_path_factory.mktemp("clone")
+    for path in tracked_files():
+        target = folder / path.relative_to(ROOT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    git = ["git", "-c", "user.name=Test", "-c", "user.email=test@example.org"]
+    git += ["-c", "commit.gpgsign=false"]
+    for command in (["init", "-q"], ["add", "--all"], ["commit", "-q", "-m", "All"]):
+        subprocess.run([*git, *command], cwd=folder, check=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def wheel(clone, tmp_path_factory):
+    """The wheel, built from a copy of the clone (a build leaves files behind)."""
+    source = tmp_path_factory.mktemp("wheel") / "source"
+    shutil.copytree(clone, source, ignore=shutil.ignore_patterns(".git"))
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", str(source)]
+    done = subprocess.run(build, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return next((source / "dist").glob("*.whl"))
+
+
+@pytest.fixture(scope="session")
+def new_environment(tmp_path_factory):
+    """A function that makes a fresh environment, installs wheels there, and returns its python."""
+
+    def make(*wheels: Path) -> Path:
+        home = tmp_path_factory.mktemp("environment")
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(home)], check=True)
+        python = home / ("Scripts" if os.name == "nt" else "bin") / "python"
+        install = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet"]
+        for path in wheels:
+            subprocess.run([*install, "--no-deps", "--no-index", str(path)], check=True)
+        # A path given this way lends packages, but not the editable install of this checkout.
+        packages = sysconfig.get_path("purelib", vars={"base": str(home)})
+        (Path(packages) / "lent.pth").write_text(sysconfig.get_path("purelib") + "\n")
+        return python
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def elsewhere(wheel, new_environment):
+    """The python of an environment that has the wheel and not the checkout."""
+    return new_environment(wheel)
+
+
+@pytest.fixture
+def bare_variables(tmp_path):
+    """Environment variables of somebody who has set none, and has no network and no real file."""
+    ours = ("RVAE_STEM_", "PYTHON", "JUPYTER", "IPYTHON", "MPLBACKEND")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
+    lent = Path(sysconfig.get_path("data")) / "share" / "jupyter"  # kernels and templates
+    kept |= {"JUPYTER_PATH": str(lent), "JUPYTER_PREFER_ENV_PATH": "1"}
+    return kept | {"RVAE_STEM_OFFLINE": "1", "RVAE_STEM_CACHE": str(tmp_path / "cache")}

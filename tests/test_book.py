@@ -19,12 +19,14 @@ PAGES = sorted(path.stem for path in BOOK.glob("*.ipynb"))
 SOLUTIONS = sorted(f"solutions/{path.stem}" for path in (BOOK / "solutions").glob("*.ipynb"))
 TEXTS = sorted(path.name for path in BOOK.glob("*.md"))
 
+REPOSITORY = CONFIG["repository"]
+AT_TAG = "" if REPOSITORY["branch"] == "main" else f"@{REPOSITORY['branch']}"
 COLAB = f"""\
 # On Colab only: install what this page needs.
 import sys
 
 if "google.colab" in sys.modules:
-    %pip install -q git+{CONFIG["repository"]["url"]}"""
+    %pip install -q git+{REPOSITORY["url"]}{AT_TAG}"""
 LAST = "from helpers.timing import report_cost\n\nreport_cost()"
 HEADINGS = [
     "## What you will do",

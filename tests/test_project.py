@@ -14,7 +14,9 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-URL = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["repository"]["url"]
+CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["repository"]
+URL, BRANCH = CONFIG["url"], CONFIG["branch"]  # the tag of a release, or main
+AT_TAG = "" if BRANCH == "main" else f"@{BRANCH}"
 NAME = URL.removeprefix("https://github.com/")
 TEXT = {".md", ".ipynb", ".yml", ".cff", ".toml", ".py"}
 HELPERS = sorted((ROOT / "helpers").rglob("*.py"))
@@ -42,12 +44,13 @@ def run_python(code):
 @pytest.mark.parametrize(
     ("file", "form"),
     [
-        ("README.md", f"pip install git+{URL}`"),
-        ("README.md", f"https://mybinder.org/v2/gh/{NAME}/main"),
-        ("README.md", f"https://colab.research.google.com/github/{NAME}/blob/main/book/"),
+        ("README.md", f"pip install git+{URL}{AT_TAG}`"),
+        ("README.md", f"https://mybinder.org/v2/gh/{NAME}/{BRANCH}?"),
+        ("README.md", f"https://colab.research.google.com/github/{NAME}/blob/{BRANCH}/book/"),
         ("CITATION.cff", f"repository-code: {URL}\n"),
-        ("CONTRIBUTING.md", f"%pip install -q git+{URL}\n"),
+        ("CONTRIBUTING.md", f"%pip install -q git+{URL}{AT_TAG}\n"),
         ("book/setup.md", f"git clone {URL}\n"),
+        ("book/setup.md", f"pip install git+{URL}{AT_TAG}\n"),
     ],
 )
 def test_address_is_repeated_as_in_the_configuration(file, form):
@@ -61,6 +64,32 @@ def test_no_other_address_of_the_repository():
             text = path.read_text(encoding="utf-8")
             found = re.findall(rf"[\w.-]+/{folder}\b", text)
             assert set(found) <= {NAME}, f"{path}: {set(found)}"
+
+
+def test_no_link_names_another_release():
+    """All follow the branch in the configuration, which ``make release`` sets with them."""
+    launch = re.compile(rf"/(?:gh|github)/{NAME}/(?:blob/)?([\w.-]+)[/?]")
+    install = re.compile(rf"git\+{URL}(@[\w.]+)?")
+    for path in tracked_files():
+        if path.suffix in {".md", ".ipynb"}:
+            text = path.read_text(encoding="utf-8")
+            assert set(launch.findall(text)) <= {BRANCH}, path
+            assert set(install.findall(text)) <= {AT_TAG}, path
+
+
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_workflow_names_what_exists_and_pins_its_actions(path):
+    workflow = yaml.safe_load(path.read_text(encoding="utf-8"))
+    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
+    for step in [step for job in workflow["jobs"].values() for step in job["steps"]]:
+        assert re.fullmatch(r"[\w-]+/[\w-]+@v\d+", step.get("uses", "a/b@v1"))
+        command = step.get("run", "")
+        for name in re.findall(r"\b(?:book|data|helpers|tests)/[\w./-]+", command):
+            assert (ROOT / name).exists(), name
+        assert set(re.findall(r"\bmake ([\w-]+)", command)) <= set(targets)
 
 
 def test_readme_is_short():

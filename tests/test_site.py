@@ -10,9 +10,12 @@ from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin
 
 import pytest
+import yaml
 from axe_playwright_python.sync_playwright import Axe
 
 ROOT = Path(__file__).resolve().parents[1]
+CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+BRANCH = CONFIG["repository"]["branch"]  # the tag of a release, or main
 SITE = ROOT / "_build" / "html"
 BOOK = ROOT / "book"
 NOTEBOOKS = sorted(
@@ -205,7 +208,10 @@ def test_links_inside_the_book(site, name):
 @every_notebook
 def test_launch_links_open_this_page(site, name):
     links = "\n".join(site(name)["links"])
-    for service in (r"mybinder\.org/.*?=lab/tree/", r"colab\.research\.google\.com/.*?/main/"):
+    branch = re.escape(BRANCH)
+    binder = rf"mybinder\.org/v2/gh/[^/]*/[^/]*/{branch}\?urlpath=lab/tree/"
+    colab = rf"colab\.research\.google\.com/github/[^/]*/[^/]*/blob/{branch}/"
+    for service in (binder, colab):
         [path] = re.findall(rf"https://{service}(.*)", links)
         assert path == f"book/{name}.ipynb" and (ROOT / path).is_file()
 

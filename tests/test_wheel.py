@@ -1,13 +1,7 @@
 """A plain install elsewhere has all that is shipped: the wheel, in a fresh environment, works."""
 
-import os
-import shutil
 import subprocess
-import sys
-import sysconfig
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -20,8 +14,7 @@ import hyperspy.api as hs
 import helpers
 from helpers.simulate.scan import scan_specimen
 
-sys.path.insert(0, str(helpers.fetch("specimen.py").parent))
-from specimen import single_crystal
+from helpers.simulate.specimen import single_crystal
 
 hs.set_log_level("ERROR")
 assert Path(helpers.__file__).is_relative_to(sys.prefix), helpers.__file__
@@ -43,43 +36,11 @@ def shipped_names():
     return [row[0] for row in rows if len(row) == 2]  # no address: it travels in the wheel
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    """The wheel, built from a copy of the sources (a build leaves files behind)."""
-    source = tmp_path_factory.mktemp("source")
-    for name in ("helpers", "data"):
-        skip = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / name, source / name, ignore=skip)
-    for name in ("pyproject.toml", "README.md", "LICENSE", "LICENSE-text"):
-        shutil.copy(ROOT / name, source)
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", str(source)]
-    done = subprocess.run(build, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return next((source / "dist").glob("*.whl"))
-
-
-@pytest.fixture(scope="module")
-def python(wheel, tmp_path_factory):
-    """A fresh environment with the wheel; what it depends on is lent by the running one."""
-    home = tmp_path_factory.mktemp("environment")
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(home)], check=True)
-    scripts = home / ("Scripts" if os.name == "nt" else "bin")
-    packages = sysconfig.get_path("purelib", vars={"base": str(home)})
-    install = [sys.executable, "-m", "pip", "--python", str(scripts / "python"), "install"]
-    subprocess.run([*install, "--quiet", "--no-deps", "--no-index", str(wheel)], check=True)
-    # A path given this way lends packages, but not the editable install of this checkout.
-    (Path(packages) / "lent.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    return scripts / "python"
-
-
-def test_installed_wheel_fetches_segments_and_simulates(python, tmp_path):
-    unset = {"RVAE_STEM_DATA", "RVAE_STEM_CACHE", "PYTHONPATH"}
-    environment = {key: value for key, value in os.environ.items() if key not in unset}
-    environment |= {"RVAE_STEM_OFFLINE": "1", "RVAE_STEM_CACHE": str(tmp_path / "cache")}
+def test_installed_wheel_fetches_segments_and_simulates(elsewhere, bare_variables, tmp_path):
     done = subprocess.run(
-        [str(python), "-c", SCRIPT, *shipped_names()],
+        [str(elsewhere), "-c", SCRIPT, *shipped_names()],
         cwd=tmp_path,
-        env=environment,
+        env=bare_variables,
         capture_output=True,
         text=True,
     )
@@ -93,4 +54,5 @@ def test_wheel_is_small_and_carries_the_licences(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     assert wheel.stat().st_size < 15 * 1024**2
     assert "helpers/shipped/registry.txt" in names
+    assert any(name.endswith("share/rvae_stem_book/21_analyse_image.ipynb") for name in names)
     assert any(name.endswith("LICENSE") for name in names)
