@@ -52,17 +52,20 @@ def scan_specimen(
     """
     scan = Scan() if scan is None else scan
     rng = np.random.default_rng(seed)
-    height, width = specimen.shape
-    row, col = np.mgrid[:height, :width].astype(np.float64)
-    frames = np.empty((n_frames, height, width), dtype=np.uint16)
-    for frame in range(n_frames):
-        down, right = scan.displacement(row, col, frame, height)
-        jitter = _line_jitter(height, scan, rng)
-        expected = specimen.fraction(row + down + jitter[:, :1], col + right + jitter[:, 1:])
-        frames[frame] = rng.poisson(scan.dose * expected)
-    truth = specimen.columns()
+    frames = np.stack([scan_frame(specimen, n, scan, rng) for n in range(n_frames)])
+    truth, height = specimen.columns(), specimen.shape[0]
     places = [scan.positions_in_frame(truth.positions[0], f, height) for f in range(n_frames)]
     return frames, replace(truth, positions=np.stack(places))
+
+
+def scan_frame(specimen, number: int, scan: Scan, seed: int | np.random.Generator) -> np.ndarray:
+    """One frame of a stack, counts (H, W) uint16: frame `number`, as far as the drift goes."""
+    rng, (height, width) = np.random.default_rng(seed), specimen.shape
+    row, col = np.mgrid[:height, :width].astype(np.float64)
+    down, right = scan.displacement(row, col, number, height)
+    jitter = _line_jitter(height, scan, rng)
+    expected = specimen.fraction(row + down + jitter[:, :1], col + right + jitter[:, 1:])
+    return rng.poisson(scan.dose * expected).astype(np.uint16)
 
 
 def _line_jitter(n_rows: int, scan: Scan, rng: np.random.Generator) -> np.ndarray:

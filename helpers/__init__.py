@@ -21,6 +21,7 @@ _NAMES = {  # module: its public names
     "quality": "check_quality",
     "subimages": "cut_subimages",
     "window": "WindowReport window_report",
+    "frames": "FrameStore process_stack",
     "rvae": "RVAE",
     "encoding": "Encoding",
     "angles": "align_gauge fold_angles lattice_direction posterior_order rotational_order "

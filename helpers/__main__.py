@@ -8,6 +8,7 @@ import argparse
 import os
 import sys
 import time
+from base64 import b64decode
 from html import escape
 from importlib.metadata import files
 from pathlib import Path
@@ -100,19 +101,15 @@ def _write_report(folder: Path, notebook, title: str) -> None:
         if settings := cell.metadata.get("mystnb"):
             cell.metadata["alt"] = settings["image"]["alt"]
             cells.append(new_markdown_cell(f"*{settings['figure']['caption']}*"))
-            _write_figure(cell, folder / "figures" / f"{settings['figure']['name'][4:]}.png")
+            data = [o.get("data", {}) for o in cell.outputs]
+            picture = next(one["image/png"] for one in data if "image/png" in one)
+            path = folder / "figures" / f"{settings['figure']['name'][4:]}.png"
+            path.write_bytes(b64decode(picture))
     notebook.cells, notebook.metadata = cells, {}
     exporter = HTMLExporter(template_name="basic", exclude_input=True, exclude_output_prompt=True)
     body, _ = exporter.from_notebook_node(notebook)
     page = Template(FRAME.read_text(encoding="utf-8")).substitute(title=escape(title), body=body)
     (folder / "report.html").write_text(page, encoding="utf-8")
-
-
-def _write_figure(cell, path: Path) -> None:
-    from base64 import b64decode
-
-    pictures = [o.data["image/png"] for o in cell.outputs if "image/png" in o.get("data", ())]
-    path.write_bytes(b64decode(pictures[-1]))
 
 
 if __name__ == "__main__":

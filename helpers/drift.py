@@ -103,14 +103,10 @@ class _Frames:
     def _say(self, damaged: list[int], repeats: list[int]) -> None:
         if not self.good:
             raise ValueError(f"all {self.count} frames are constant or miss pixels: check the file")
-        if damaged:
-            warnings.warn(f"frames {damaged} are damaged and were left out", stacklevel=4)
-        if repeats:
-            again = f"frames {repeats} repeat the one before them: they add no information"
-            warnings.warn(f"{again}; was the file put together twice?", stacklevel=4)
-
-    def __len__(self) -> int:
-        return len(self.good)
+        again = "repeat the one before and add no information: was the file put together twice?"
+        for frames, what in ((damaged, "are damaged and were left out"), (repeats, again)):
+            if frames:
+                warnings.warn(f"frames {frames} {what}", stacklevel=4)
 
     def __iter__(self):
         with warnings.catch_warnings():
@@ -123,19 +119,17 @@ def _estimate_drift(frames: _Frames, progress: bool) -> np.ndarray:
     """Position of each frame's content relative to the first, (F, 2) [row, column] in pixels."""
     from tqdm.auto import tqdm
 
-    if len(frames) == 1:
+    if len(frames.good) == 1:
         return np.zeros((1, 2))
-    with tqdm(total=3 * len(frames), desc="aligning frames", disable=not progress) as steps:
+    with tqdm(total=3 * len(frames.good), desc="aligning frames", disable=not progress) as steps:
         coarse = _follow(frames, steps)
         # Over the same content the window fades the same atoms out, and no longer holds them back.
         whole = np.round(coarse).astype(int)
         start, stop = _common_area(frames.shape, whole)
 
         def spectra():
-            crops = (
-                f[tuple(map(slice, start + by, stop + by))]
-                for f, by in zip(frames, whole, strict=True)
-            )
+            moved = zip(frames, whole, strict=True)
+            crops = (f[tuple(map(slice, start + by, stop + by))] for f, by in moved)
             return _spectra(crops, stop - start, steps)
 
         drift = whole + _sharpen(spectra, coarse - whole, frames.good)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from .images import as_positive
+from .untrusted import load_in_child
 
 LAZY_ABOVE_BYTES = 2**30
 UNEQUAL_SCALES = 1e-3  # relative difference of row and column scale that is worth a warning
@@ -29,8 +30,9 @@ _UNSAFE_SUFFIXES = {".nc", ".mrcz"}
 
 
 def load_image(
-    path: str | Path, *, pixel_size_nm: float | None = None, signal: int | str | None = None
-):
+    path: str | Path, *, pixel_size_nm: float | None = None, signal: int | str | None = None,
+    lazy: bool | None = None, untrusted: bool = False,
+):  # fmt: skip
     """Load one image, or one stack of images, from a microscope file.
 
     Parameters
@@ -42,13 +44,18 @@ def load_image(
         Size of a (square) pixel in nm, in place of what the file says.
     signal : int or str, optional
         Index or title of the signal, where the file holds several.
+    lazy : bool, optional
+        Leave the pixels on disk until they are asked for; by default in files over 1 GiB.
+    untrusted : bool
+        Read in a process of its own, with limits of 60 s and 2 GiB: for a file that may be damaged
+        or hostile. Then of the metadata the title alone comes along.
 
     Returns
     -------
     hyperspy.signals.Signal2D
         float32, shape (rows, columns) or (frames, rows, columns). The signal axes are in nm; where
-        the file gives no usable unit they stay in px with scale 1. Files over 1 GiB are loaded
-        lazily. Metadata is kept; fitted models, which HyperSpy stores as pickles, are not.
+        the file gives no usable unit they stay in px with scale 1. Metadata is kept; fitted models,
+        which HyperSpy stores as pickles, are not.
 
     Raises
     ------
@@ -64,18 +71,20 @@ def load_image(
         If the file gives no usable length unit, or its rows and columns are spaced unequally.
     """
     path = Path(path).expanduser()
+    if not path.exists():
+        raise FileNotFoundError(f"there is no file {path}; the current folder is {Path.cwd()}")
     if pixel_size_nm is not None:
         as_positive("pixel_size_nm", pixel_size_nm)
-    chosen = _choose(_read(path), signal, path)
+    if untrusted:
+        return load_in_child(path, pixel_size_nm=pixel_size_nm, signal=signal)
+    chosen = _choose(_read(path, lazy), signal, path)
     _check_is_image(chosen, path)
     return _plain_signal(chosen, pixel_size_nm, path)
 
 
-def _read(path: Path) -> list:
+def _read(path: Path, lazy: bool | None) -> list:
     """All signals of a file; whatever the reader raises becomes a ValueError with the file name."""
     suffix = path.suffix.lower()
-    if not path.exists():
-        raise FileNotFoundError(f"there is no file {path}; the current folder is {Path.cwd()}")
     if suffix in _UNSAFE_SUFFIXES:
         raise ValueError(f"{path} is not read, as its format can carry program code: export a .tif")
     if path.is_dir() and suffix != ".zspy":
@@ -83,7 +92,7 @@ def _read(path: Path) -> list:
     import hyperspy.api as hs
 
     hs.set_log_level("ERROR")
-    options = {"lazy": _size_bytes(path) > LAZY_ABOVE_BYTES}
+    options = {"lazy": _size_bytes(path) > LAZY_ABOVE_BYTES if lazy is None else bool(lazy)}
     if suffix == ".hspy" or path.is_dir():
         options["mode"] = "r"  # else a lazy file is opened for writing
     try:

@@ -40,7 +40,7 @@ class WindowPicker(Player):
     ----------
     report : WindowReport
     window_px : int
-        The size that the slider shows; may be set.
+        The size that the slider shows.
     """
 
     spot = shown(Int(0))
@@ -70,12 +70,6 @@ class WindowPicker(Player):
     @property
     def window_px(self) -> int:
         return self._values[self.index]
-
-    @window_px.setter
-    def window_px(self, size: int) -> None:
-        if size not in self._values:
-            raise ValueError(f"window_px={size}, but the slider has {self._values}")
-        self.index = self._values.index(size)
 
     def train(self):
         """Train a model at the present size, show its maps, and return model and encoding."""
@@ -153,14 +147,11 @@ class WindowPicker(Player):
 
     # ---------------------------------------------------------- what the browser asks
 
-    def _draw_anew(self) -> None:
-        self._drawn.clear()
-        self.picture = self.frame(self.index)
-
     @observe("spot")
     def _move(self, change) -> None:
         self._centre = self._places[self._near[change.new]]
-        self._draw_anew()
+        self._drawn.clear()
+        self.picture = self.frame(self.index)
 
     @observe("asked")
     def _train(self, _) -> None:

@@ -189,37 +189,6 @@ def plot_rose(angle, *, order=1, directions=(), bins=72, ax=None):
     return ax
 
 
-def plot_history(history, *, ax=None):
-    """Draw the loss of a training run and its parts, pass by pass.
-
-    Parameters
-    ----------
-    history : list of dict, or dict of lists
-        `epoch` (counted when absent), `loss` and, where there, its parts: `misfit` or
-        `reconstruction` on the same scale, `kl` and `beta` dashed on the scale at the right.
-        Other entries are left out.
-    """
-    if not isinstance(history, dict):
-        history = {name: [row[name] for row in history] for name in (history or [{}])[0]}
-    if len(history.get("loss", ())) == 0:
-        raise ValueError(f"the history has {sorted(history)}, but a loss for each pass is needed")
-    ax = draw.axes_or_new(ax)
-    epoch = history.get("epoch", range(1, len(history["loss"]) + 1))
-    style = {"marker": "o" if len(epoch) == 1 else None}  # a line through one point would not show
-    lines = []
-    for name in [name for name in ("loss", "misfit", "reconstruction") if name in history]:
-        lines += ax.plot(epoch, history[name], label=name, **style)
-    if dashed := [name for name in ("beta", "kl") if name in history]:
-        right = ax.twinx()
-        right.set_ylabel(" and ".join(dashed) + " (dashed)")
-        right.spines["right"].set_visible(True)
-        for name, colour in zip(dashed, PALETTE[2:], strict=False):
-            lines += right.plot(epoch, history[name], "--", color=colour, label=name, **style)
-    ax.set(xlabel="pass over the sub-images (epoch)", ylabel="loss (nats per sub-image)")
-    ax.legend(handles=lines, loc="upper right")
-    return ax
-
-
 def plot_truth(truth, measured, *, sd=None, label="", ax=None):
     """Draw measured against true values (N,), with the line on which they agree.
 

@@ -7,11 +7,14 @@ to the next, line jitter included, so their scatter is what an experiment can vo
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.spatial import cKDTree
 from tqdm.auto import tqdm
 
 from .columns import Columns, refine_columns
 from .gaussian_fit import AMPLITUDE, curvature, derivatives
 from .images import as_positions, as_positive
+
+LINE_PX = 0.3  # columns whose rows differ by less are on one scan line
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,20 @@ class FramePositions:
         """Standard deviation between frames (N, 2) along rows and columns; NaN below 2 frames."""
         found = np.ma.masked_invalid(self.positions)
         return found.std(axis=0, ddof=1).filled(np.nan)
+
+    @property
+    def line_jitter_px(self) -> np.ndarray:
+        """Standard deviation (2,) along rows and columns of what one scan line does to columns.
+
+        Columns on one line err together by its jitter, and each for itself by the rest: the mean
+        product of their errors is the variance of the jitter, as far as a column, which is several
+        lines high, feels it.
+        """
+        found = self.positions[:, np.isfinite(self.positions).all(axis=(0, 2))]  # (F, N, 2)
+        off, rows = found - found.mean(axis=0), found[..., :1].mean(axis=0)
+        one, other = cKDTree(rows).query_pairs(LINE_PX, output_type="ndarray").T
+        product = np.mean(off[:, one] * off[:, other], axis=(0, 1)) * len(off) / (len(off) - 1)
+        return np.sqrt(np.maximum(product, 0))
 
     def precision_pm(self, pixel_size_nm: float) -> float:
         """Median over the columns of the scatter of one frame along one axis, in picometres."""

@@ -208,9 +208,14 @@ class RVAE:
         """
         epochs = epochs if epochs is None else as_whole("epochs", epochs, 1)
         self.classes = [] if classes is None else [str(k) for k in np.unique(classes)]
-        limit = self._wished_limit or data_band_limit(stack, self.basis.window_px)
-        self._lay_out(DiskHarmonics.build(self.basis.window_px, limit))  # a second fit starts anew
-        c = self.basis.project(stack)
+        stored, window_px = getattr(stack, "sample", None), self.basis.window_px  # of a FrameStore
+        if stored and stack.basis.window_px != window_px:
+            has = f"the store holds windows of {stack.basis.window_px} px"
+            raise ValueError(f"window_px={window_px}, but {has}: train an RVAE of that size")
+        limit = stack.basis.band_limit if stored else self._wished_limit
+        limit = limit or data_band_limit(stack, window_px)
+        self._lay_out(DiskHarmonics.build(window_px, limit))  # a second fit starts anew
+        c = self._coefficients(stored([self.seed, 0]) if stored else stack)
         if len(c) < MIN_SUBIMAGES:
             few = f"{len(c)} sub-images, but at least {MIN_SUBIMAGES} are needed to learn a motif"
             raise ValueError(f"{few}: use a larger image or a smaller window")
@@ -219,6 +224,10 @@ class RVAE:
         with one_thread():
             options = {"epochs": epochs, "beta": self.beta, "seed": self.seed}
             options |= {"progress": progress, "watch": watch}
+            if stored:
+                options["draw"] = lambda epoch: self._prepare(
+                    stored([self.seed, epoch]), self._contrast
+                )
             self.history = train(self._motifs, c, of_class, **options)
             self._settle(c, of_class)
         return self
@@ -274,7 +283,7 @@ class RVAE:
         if normalization not in ("stack", "model"):
             raise ValueError(f'normalization={normalization!r}, but "stack" or "model" is needed')
         warn_of_other_pixel_size(self.pixel_size_nm, pixel_size_nm)
-        c = self.basis.project(stack)
+        c = self._coefficients(stack)
         of_class = self._one_hot(classes, len(c))
         anew, noise = normalization == "stack", self._noise
         if anew and len(c) < ENOUGH_SUBIMAGES:
@@ -302,6 +311,10 @@ class RVAE:
         g = self._motifs.series.rotate(g, angle - self._motifs.gauge(g))
         motifs = self.basis.synthesise(g.cpu().numpy())
         return motifs * np.float32(self._contrast.gain) + np.float32(self._contrast.offset)
+
+    def _coefficients(self, stack) -> np.ndarray:
+        """Of sub-images (M, w, w), (M, K); those of a FrameStore (M, K) are some already."""
+        return stack if np.shape(stack)[1:] == (len(self.basis),) else self.basis.project(stack)
 
     def _prepare(self, c: np.ndarray, contrast: Contrast) -> torch.Tensor:
         return torch.as_tensor(contrast.remove(c, self.basis), device=self.device)

@@ -91,8 +91,7 @@ def _segment(image, weights: str, spacing_px, device, progress) -> np.ndarray:
         warnings.warn(f"no lattice was found, so no column is reported; {remedy}", stacklevel=3)
         return np.zeros((network.out.out_channels, *values.shape), np.float32)
     if contrast < 0 and _View(network, -values, view.spacing_px).right > 0.8 * view.right:
-        remedy = "invert the image, segment(-image)"
-        warnings.warn(f"the columns seem to be dark (as in BF or ABF): {remedy}", stacklevel=3)
+        warnings.warn("the columns seem to be dark (BF or ABF?): segment(-image)", stacklevel=3)
     return view.maps
 
 

@@ -31,5 +31,5 @@ def peak_memory_gib() -> float:
 
 def report_cost() -> None:
     """Print run time and peak memory: the last cell of each page, read by the build."""
-    used = f"{peak_memory_gib():.2f} GiB"
-    print(f"This page ran in {run_time_s():.0f} s and used {used} at its peak.")
+    gib = peak_memory_gib()
+    print(f"This page ran in {run_time_s():.0f} s and used {gib:.2f} GiB at its peak.")

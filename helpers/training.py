@@ -61,11 +61,13 @@ def steps_of(count: int) -> int:
 
 
 def train(
-    motifs, c, of_class, *, epochs: int | None, beta: float, seed: int, progress: bool, watch=None
-) -> list[dict]:
+    motifs, c, of_class, *, epochs: int | None, beta: float, seed: int, progress: bool, watch=None,
+    draw=None,
+) -> list[dict]:  # fmt: skip
     """Fit `motifs` to coefficients c (M, K) of classes (M, n); return one row a pass.
 
-    `beta` is the end value; `epochs=None` stops when the loss has stopped falling.
+    `beta` is the end value; `epochs=None` stops when the loss has stopped falling. `draw(epoch)`
+    gives other coefficients for each pass after the first, where there are too many to hold.
     """
     chance = torch.Generator(c.device).manual_seed(seed)
     noise = [motifs.log_sigma, motifs.log_shift]
@@ -79,6 +81,9 @@ def train(
     for factor, rate in bar:
         for group in optimiser.param_groups:
             group["lr"] = rate * group["pace"]
+        if draw and history:
+            c = draw(len(history))
+            of_class = of_class.new_zeros(len(c), of_class.shape[1])
         if len(history) <= settled:
             motifs.renew_usual(of_class)
         row = _one_pass(motifs, c, of_class, beta * factor, optimiser, chance)

@@ -10,6 +10,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
+import matplotlib
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -20,9 +21,10 @@ if (ROOT / "../shared/data").is_dir():
 
 
 @pytest.fixture(autouse=True)
-def close_figures():
-    """No test sees the figures of another."""
-    yield
+def leave_no_figures():
+    """No test sees the figures, or the style, of another."""
+    with matplotlib.rc_context():
+        yield
     if "matplotlib.pyplot" in sys.modules:
         sys.modules["matplotlib.pyplot"].close("all")
 

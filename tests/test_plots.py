@@ -297,32 +297,6 @@ def test_rose_needs_polar_axes_and_an_angle():
         plots.plot_rose([np.nan])
 
 
-ROWS = [{"epoch": k, "loss": -k, "reconstruction": -k - 1, "kl": 1, "beta": 2} for k in (1, 2, 3)]
-
-
-@pytest.mark.parametrize("history", [ROWS, {name: [row[name] for row in ROWS] for name in ROWS[0]}])
-def test_history_draws_the_loss_and_its_parts(history):
-    ax = drawn(plots.plot_history(history))
-    names = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert sorted(names) == ["beta", "kl", "loss", "reconstruction"]
-    loss = next(line for line in ax.lines if line.get_label() == "loss")
-    assert loss.get_xydata().tolist() == [[1, -1], [2, -2], [3, -3]]
-
-
-def test_history_of_a_model():
-    row = {"epoch": 1, "loss": 3.0, "misfit": 2.0, "kl": 1.0, "sigma": 0.1, "learning_rate": 1e-3}
-    ax = drawn(plots.plot_history([row, row]))
-    assert [line.get_label() for line in ax.lines] == ["loss", "misfit"]
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["loss", "misfit", "kl"]
-
-
-def test_history_of_one_pass_and_of_none():
-    assert drawn(plots.plot_history([{"loss": 1.0}])).lines[0].get_marker() == "o"
-    for empty in ([], {}, {"loss": []}):
-        with pytest.raises(ValueError, match="a loss for each pass"):
-            plots.plot_history(empty)
-
-
 @pytest.mark.parametrize("count", [50, 5000])
 def test_truth_shows_every_pair_and_the_line(count):
     truth = np.linspace(-1, 1, count)

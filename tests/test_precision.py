@@ -61,6 +61,15 @@ def test_jitter_shows_in_the_scatter_along_the_line_only(case):
     assert along == pytest.approx(np.hypot(BOUND_PX, 0.3), rel=0.1)
 
 
+@pytest.mark.parametrize("jitter_px", [0.0, 0.2, 0.4])
+def test_line_jitter_is_told_from_the_noise_of_each_column(case, jitter_px):
+    truth, shifts, columns = case[:3]
+    frames = record(truth, shifts, jitter_px=jitter_px)
+    found = locate_in_frames(frames, columns, shifts, progress=False)
+    along_rows, along_columns = found.line_jitter_px
+    assert along_rows < 0.05 and along_columns == pytest.approx(jitter_px, abs=0.04, rel=0.15)
+
+
 def test_an_error_in_the_shifts_is_taken_off(case):
     truth, shifts, columns = case
     frames = record(truth, shifts)

@@ -53,6 +53,6 @@ def test_wheel_is_small_and_carries_the_licences(wheel):
 
     names = zipfile.ZipFile(wheel).namelist()
     assert wheel.stat().st_size < 15 * 1024**2
-    assert "helpers/shipped/registry.txt" in names
+    assert "helpers/simulate/registry.txt" in names
     assert any(name.endswith("share/rvae_stem_book/21_analyse_image.ipynb") for name in names)
     assert any(name.endswith("LICENSE") for name in names)
