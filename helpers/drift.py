@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 from scipy import fft, ndimage, signal
 
-from .images import as_image
+from .images import as_image, frames_of
 
 TAPERED_SHARE = 0.2  # of each side length, over which a frame fades out towards its border
 SLOWEST_CYCLES = 2.0  # per field: slower variation is illumination or wedge and says little
@@ -64,9 +64,8 @@ def align_stack(stack, *, progress: bool = True, skip_damaged: bool = False) -> 
     frames = _Frames(stack, skip_damaged)
     drift = _estimate_drift(frames, progress)
     start, stop = _common_area(frames.shape, drift)
-    total = 0.0
-    for frame, move in zip(frames, drift, strict=True):
-        total += ndimage.shift(frame, -move, output=np.float64, order=3, mode="mirror")
+    moves = zip(frames, drift, strict=True)
+    total = sum(ndimage.shift(f, -by, np.float64, order=3, mode="mirror") for f, by in moves)
     mean = (total / len(drift)).astype(np.float32)
     shifts = np.full((frames.count, 2), np.nan)
     shifts[frames.good] = drift + start
@@ -77,7 +76,7 @@ class _Frames:
     """The usable frames of a stack as clean float32 images, read anew each time they are asked."""
 
     def __init__(self, stack, skip_damaged: bool):
-        values = stack.data if hasattr(stack, "axes_manager") else np.asarray(stack)
+        values = frames_of(stack)
         self._values = values = values[None] if values.ndim == 2 else values
         if values.ndim != 3 or len(values) == 0 or min(values.shape[1:]) < SMALLEST_SIDE_PX:
             wanted = f"(frames, rows, columns), at least {SMALLEST_SIDE_PX} of the last two"

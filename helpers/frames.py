@@ -17,7 +17,7 @@ import zarr
 from .columns import locate_columns, refine_columns
 from .drift import align_stack
 from .harmonics import DiskHarmonics, data_band_limit
-from .images import as_image
+from .images import as_image, frames_of
 from .maps import new_folder
 from .subimages import cut_subimages
 from .window import window_report
@@ -25,7 +25,6 @@ from .window import window_report
 FORMAT = "rvae-stem-book frames 1"
 DONE = "done"  # the state of a frame: "" before, and what is wrong with one that is left out
 FRAMES_A_PASS = 8  # read at random for each pass of a training
-ENCODED = ("angle", "angle_sd", "residual")
 
 
 def process_stack(
@@ -55,13 +54,13 @@ def process_stack(
     RuntimeError
         If a worker died or the disk is full; what was done is kept.
     """
-    data = signal.data if hasattr(signal, "axes_manager") else np.asarray(signal)
-    path, mark = Path(path), _mark_of(data)
+    data, path = frames_of(signal), Path(path)
     if not path.exists():
-        _prepare(path, signal, mark, window_px, skip_damaged, progress)
+        _prepare(path, signal, window_px, skip_damaged, progress)
     store = FrameStore(path)
-    if store.group.attrs["mark"] != mark or window_px not in (None, store.basis.window_px):
-        has = f"{path} holds another stack, or windows of {store.basis.window_px} px"
+    size = store.basis.window_px
+    if store.group.attrs["mark"] != _mark_of(data) or window_px not in (None, size):
+        has = f"{path} holds another stack, or windows of {size} px"
         raise ValueError(f"{has}: name another folder, or remove this one")
     todo = np.flatnonzero(store.group["state"][:] == "")
     tasks = [dask.delayed(_process)(data[n], int(n), str(path), skip_damaged) for n in todo]
@@ -81,7 +80,7 @@ def _mark_of(data) -> str:
     return f"{data.shape} {hashlib.sha256(np.ascontiguousarray(data[0])).hexdigest()[:16]}"
 
 
-def _prepare(path: Path, signal, mark: str, window_px, skip_damaged: bool, progress: bool) -> None:
+def _prepare(path: Path, signal, window_px, skip_damaged: bool, progress: bool) -> None:
     """Find the columns in the mean image and lay out an empty store."""
     mean, shifts = align_stack(signal, progress=progress, skip_damaged=skip_damaged)
     columns = locate_columns(mean)
@@ -92,7 +91,7 @@ def _prepare(path: Path, signal, mark: str, window_px, skip_damaged: bool, progr
     with new_folder(path) as new:
         group = zarr.open_group(str(new), mode="a")
         settings = {"window_px": window_px, "band_limit": basis.band_limit}
-        group.attrs.update(format=FORMAT, mark=mark, **settings)
+        group.attrs.update(format=FORMAT, mark=_mark_of(frames_of(signal)), **settings)
         group.array("shifts", shifts)
         group.array("reference", columns.positions)
         group.full("state", shape=len(shifts), chunks=1, dtype="U200", fill_value="")
@@ -176,7 +175,7 @@ class FrameStore:
     def encode(self, model) -> None:
         """Write what a model says of each column into `angle`, `latent` … (F, N), else NaN."""
         group, shape = self.group, self.group["sd"].shape
-        sizes = dict.fromkeys(ENCODED, ()) | {"latent": (model.latent_dim,)}
+        sizes = {"angle": (), "angle_sd": (), "residual": (), "latent": (model.latent_dim,)}
         for name, size in sizes.items():
             options = {"shape": (*shape, *size), "chunks": (1, shape[1], *size), "overwrite": True}
             group.full(name, np.nan, dtype="f8", **options)

@@ -52,6 +52,12 @@ def one_frame(image) -> np.ndarray:
     return values
 
 
+def frames_of(stack):
+    """The values of a stack as they are: of a lazy one nothing is read."""
+    values = stack.data if hasattr(stack, "axes_manager") else stack
+    return values if hasattr(values, "ndim") else np.asarray(values)
+
+
 def as_positions(positions) -> np.ndarray:
     """Return `positions` (N, 2) [row, column] in pixels as float64, taking a Columns table too.
 

@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 
 from .columns import Columns, refine_columns
 from .gaussian_fit import AMPLITUDE, curvature, derivatives
-from .images import as_positions, as_positive
+from .images import as_positions, as_positive, frames_of
 
 LINE_PX = 0.3  # columns whose rows differ by less are on one scan line
 
@@ -78,7 +78,7 @@ def locate_in_frames(stack, columns: Columns, shifts, *, progress: bool = True) 
     ValueError
         If there is not one shift for each of at least two frames, or there are no columns.
     """
-    frames = stack.data if hasattr(stack, "axes_manager") else np.asarray(stack)  # may be lazy
+    frames = frames_of(stack)  # may be lazy
     shifts, start = np.asarray(shifts, dtype=float), as_positions(columns)
     if np.ndim(frames) != 3 or len(frames) < 2 or shifts.shape != (len(frames), 2):
         found = f"frames of shape {np.shape(frames)} and shifts of shape {shifts.shape}"

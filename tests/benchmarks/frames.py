@@ -54,7 +54,7 @@ def whole_way(stack: str, folder: str) -> dict:
 
     signal, seconds, stamps = load_image(stack, lazy=True), {}, []
     started = time.perf_counter()
-    frames._prepare(Path(folder), signal, frames._mark_of(signal.data), None, False, False)
+    frames._prepare(Path(folder), signal, None, False, False)
     seconds["align, find columns, choose window"] = time.perf_counter() - started
     started = time.perf_counter()
     store = process_stack(signal, folder, progress=False)
@@ -91,7 +91,9 @@ def with_workers(stack: str, folder: str) -> dict:
     for _ in range(3):
         for workers, times in seconds.items():
             with (
-                LocalCluster(workers, threads_per_worker=1, dashboard_address=None) as cluster,
+                LocalCluster(
+                    n_workers=workers, threads_per_worker=1, dashboard_address=None
+                ) as cluster,
                 Client(cluster) as client,
             ):
                 client.run(__import__, "helpers.frames")  # the import is not the work
@@ -100,7 +102,19 @@ def with_workers(stack: str, folder: str) -> dict:
                 process_stack(signal, folder, client=client, progress=False)
                 times.append(round(time.perf_counter() - started, 2))
     ratio = float(np.median(np.array(seconds[1]) / np.array(seconds[2])))
-    return {"seconds": seconds, "ratio": round(ratio, 2)}
+    return {"seconds": seconds, "ratio": round(ratio, 2), "ceiling": round(ceiling(), 2)}
+
+
+def ceiling() -> float:
+    """The same ratio for a loop that shares nothing: what two cores of this machine give now."""
+    loop, times = "for number in range(20_000_000): pass", {1: [], 2: []}
+    for _ in range(3):
+        for count, spent in times.items():
+            started = time.perf_counter()
+            running = [subprocess.Popen([sys.executable, "-c", loop]) for _ in range(count)]
+            [one.wait() for one in running]
+            spent.append(time.perf_counter() - started)
+    return float(np.median(2 * np.array(times[1]) / np.array(times[2])))
 
 
 def kills(stack: str, folder: str) -> dict:
@@ -160,7 +174,7 @@ def main() -> None:
                 found["size"].append(in_child("whole_way", str(stack), str(place / f"s{count}")))
                 print(found["size"][-1], flush=True)
         if "workers" in wanted:
-            stack = write_stack(place / "workers.zspy", 24, 1024)
+            stack = write_stack(place / "workers.zspy", 12, 1024)
             found["workers"] = in_child("with_workers", str(stack), str(place / "w"))
             print(found["workers"], flush=True)
         if "kills" in wanted:
