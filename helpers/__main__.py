@@ -40,8 +40,8 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--pixel-size-nm", type=float, help="in place of what the file says")
     command.add_argument("--lattice-nm", type=float, help="a known lattice distance, as a check")
     command.add_argument("--window-px", type=int, help="in place of the recommended size")
-    command.add_argument("--latent-dim", type=int, default=2)
-    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--latent-dim", type=int, default=2, help="numbers besides the angle")
+    command.add_argument("--seed", type=int, default=0, help="of the training, 0 by default")
     command.add_argument("--overwrite", action="store_true", help="replace a folder of that name")
     return parser
 
