@@ -71,10 +71,10 @@ def load_image(
         If the file gives no usable length unit, or its rows and columns are spaced unequally.
     """
     path = Path(path).expanduser()
-    if not path.exists():
-        raise FileNotFoundError(f"there is no file {path}; the current folder is {Path.cwd()}")
     if pixel_size_nm is not None:
         as_positive("pixel_size_nm", pixel_size_nm)
+    if not path.exists():
+        raise FileNotFoundError(f"there is no file {path}; the current folder is {Path.cwd()}")
     if untrusted:
         return load_in_child(path, pixel_size_nm=pixel_size_nm, signal=signal)
     chosen = _choose(_read(path, lazy), signal, path)
