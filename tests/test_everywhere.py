@@ -89,10 +89,10 @@ def test_notebook_runs_alone_and_installs_what_it_needs(
 def parts(elsewhere, as_on_colab, tmp_path_factory):
     """What came of the Colab cells, imports and files of all notebooks, in copies of them."""
     folder = tmp_path_factory.mktemp("parts")
-    for name in (f"{name}.ipynb" for name in PAGES + SOLUTIONS):
+    names = [f"{name}.ipynb" for name in PAGES + SOLUTIONS]
+    for name in names:
         (folder / name).parent.mkdir(exist_ok=True)
         shutil.copy(BOOK / name, folder / name)
-    names = [f"{name}.ipynb" for name in PAGES + SOLUTIONS]
     variables = {"RVAE_STEM_OFFLINE": "1", "RVAE_STEM_CACHE": str(folder / "cache")}
     program = ROOT / "tests" / "notebook_parts.py"
     said = run([elsewhere, "-P", program, *names], folder, variables | as_on_colab)
@@ -128,8 +128,7 @@ def test_notebook_imports_only_what_the_wheel_brings(name):
     names = {n.name for node in ast.walk(tree) if isinstance(node, ast.Import) for n in node.names}
     names |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     owners, brought = packages_distributions(), brought_by_the_wheel()
-    ours = {path.stem for path in (ROOT / "data").glob("*.py")} | {"helpers"}
-    for top in {one.split(".")[0] for one in names} - sys.stdlib_module_names - ours:
+    for top in {one.split(".")[0] for one in names} - sys.stdlib_module_names - {"helpers"}:
         found = {re.sub(r"[-_.]+", "-", owner).lower() for owner in owners[top]}
         assert found & brought, f"{top} is in no dependency of pyproject.toml"
 

@@ -13,7 +13,6 @@ import hyperspy.api as hs
 
 import helpers
 from helpers.simulate.scan import scan_specimen
-
 from helpers.simulate.specimen import single_crystal
 
 hs.set_log_level("ERROR")
