@@ -88,10 +88,8 @@ class _Frames:
                 frame = as_image(np.asarray(values[index]))
             except ValueError as error:
                 if not skip_damaged:
-                    way_out = "leave it out, or pass skip_damaged=True"
-                    raise ValueError(
-                        f"frame {index} cannot be aligned: {error}; {way_out}"
-                    ) from error
+                    fault = f"frame {index} cannot be aligned: {error}"
+                    raise ValueError(f"{fault}; leave it out, or pass skip_damaged=True") from error
                 damaged.append(index)
                 continue
             repeats += [index] if before is not None and np.array_equal(frame, before) else []

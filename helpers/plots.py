@@ -189,31 +189,6 @@ def plot_rose(angle, *, order=1, directions=(), bins=72, ax=None):
     return ax
 
 
-def plot_truth(truth, measured, *, sd=None, label="", ax=None):
-    """Draw measured against true values (N,), with the line on which they agree.
-
-    Many points become a density (hexagons, logarithmic), few become dots, with error bars of one
-    standard error `sd` (N,) when given. `label` names the quantity and its unit.
-    """
-    truth, measured = (np.asarray(values, dtype=float) for values in (truth, measured))
-    if truth.ndim != 1 or truth.shape != measured.shape:
-        raise ValueError(f"truth {truth.shape} and measured {measured.shape} must both be (N,)")
-    good = np.isfinite(truth) & np.isfinite(measured)
-    if not good.any():
-        raise ValueError("no pair of a true and a measured value is finite")
-    ax = draw.axes_or_new(ax)
-    x, y = truth[good], measured[good]
-    if len(x) > 2000 and sd is None:
-        ax.hexbin(x, y, gridsize=60, bins="log", mincnt=1, cmap="viridis_r", linewidths=0)
-    else:
-        bars = None if sd is None else np.broadcast_to(sd, truth.shape)[good]
-        ax.errorbar(x, y, bars, fmt="o", ms=3.5, lw=0.8, mew=0, color=PALETTE[0], alpha=0.6)
-    ends = [min(x.min(), y.min()), max(x.max(), y.max())]
-    ax.plot(ends, ends, color="black", linewidth=1, label="equal")
-    ax.set(xlabel=f"true {label}".strip(), ylabel=f"measured {label}".strip(), aspect="equal")
-    return ax
-
-
 def plot_window_report(report, *, ax=None):
     """Draw what a `WindowReport` says of each window size, and the size that it recommends.
 

@@ -1,4 +1,4 @@
-"""How well positions are known: the limit that counting sets, and the scatter between frames.
+"""How well positions are known, as the scatter between frames tells.
 
 A standard error of a fit knows the counting noise alone. Frames differ by all that changes from one
 to the next, line jitter included, so their scatter is what an experiment can vouch for.
@@ -11,8 +11,7 @@ from scipy.spatial import cKDTree
 from tqdm.auto import tqdm
 
 from .columns import Columns, refine_columns
-from .gaussian_fit import AMPLITUDE, curvature, derivatives
-from .images import as_positions, as_positive, frames_of
+from .images import as_positions, frames_of
 
 LINE_PX = 0.3  # columns whose rows differ by less are on one scan line
 
@@ -53,11 +52,6 @@ class FramePositions:
         product = np.mean(off[:, one] * off[:, other], axis=(0, 1)) * len(off) / (len(off) - 1)
         return np.sqrt(np.maximum(product, 0))
 
-    def precision_pm(self, pixel_size_nm: float) -> float:
-        """Median over the columns of the scatter of one frame along one axis, in picometres."""
-        each = np.sqrt((self.scatter_px**2).mean(axis=1))
-        return float(np.nanmedian(each) * pixel_size_nm * 1e3)
-
 
 def locate_in_frames(stack, columns: Columns, shifts, *, progress: bool = True) -> FramePositions:
     """Fit the columns of the mean image again in every frame of the stack.
@@ -93,29 +87,3 @@ def locate_in_frames(stack, columns: Columns, shifts, *, progress: bool = True) 
     # All columns together tell the shift of a frame better than its correlation did.
     places -= np.nanmedian(places - start, axis=1, keepdims=True)
     return FramePositions(places, np.array(errors))
-
-
-def cramer_rao_px(amplitude: float, sigma_px: float, background: float) -> float:
-    """Smallest possible standard deviation of a column's position along one axis, in pixels.
-
-    No unbiased method can do better on Poisson counts. The column stands alone; row, column,
-    amplitude, sigma and background are free. Averaged over the place within a pixel.
-
-    Parameters
-    ----------
-    amplitude, background : float
-        In counts.
-    sigma_px : float
-
-    Raises
-    ------
-    ValueError
-        If one of them is not positive.
-    """
-    given = {"amplitude": amplitude, "sigma_px": sigma_px, "background": background}
-    shape = [as_positive(name, value) for name, value in given.items()]
-    columns = np.array([[place, place, *shape] for place in (-0.375, -0.125, 0.125, 0.375)])
-    slopes = derivatives(columns, np.zeros((4, 2)), int(np.ceil(6 * sigma_px)))
-    counts = background + amplitude * slopes[:, AMPLITUDE]  # of each pixel: also their variance
-    variances = np.linalg.inv(curvature(slopes, 1 / counts))[:, 0, 0]
-    return float(np.sqrt(variances.mean()))

@@ -224,11 +224,8 @@ class RVAE:
         with one_thread():
             options = {"epochs": epochs, "beta": self.beta, "seed": self.seed}
             options |= {"progress": progress, "watch": watch}
-            if stored:
-                options["draw"] = lambda epoch: self._prepare(
-                    stored([self.seed, epoch]), self._contrast
-                )
-            self.history = train(self._motifs, c, of_class, **options)
+            others = stored and (lambda n: self._prepare(stored([self.seed, n]), self._contrast))
+            self.history = train(self._motifs, c, of_class, draw=others, **options)
             self._settle(c, of_class)
         return self
 

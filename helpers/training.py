@@ -1,6 +1,7 @@
 """Networks, and how they are trained: the loop, when it calms down, and when it ends."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -23,9 +24,8 @@ FEW = 300  # sub-images: they can be learnt by heart, unless the weights are kep
 
 def network(n_in: int, n_out: int, hidden: int = 2, *, activation=nn.SiLU) -> nn.Sequential:
     """A network with so many hidden layers of 128 numbers each."""
-    layers = [nn.Linear(n_in, HIDDEN), activation()]
-    for _ in range(hidden - 1):
-        layers += [nn.Linear(HIDDEN, HIDDEN), activation()]
+    sizes = pairwise([n_in, *hidden * [HIDDEN]])
+    layers = [layer for size in sizes for layer in (nn.Linear(*size), activation())]
     return nn.Sequential(*layers, nn.Linear(HIDDEN, n_out))
 
 

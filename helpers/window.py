@@ -117,9 +117,8 @@ def window_report(image, positions, sizes_px=None, *, kinds=None) -> WindowRepor
             for name in np.intersect1d(names, kinds[kept[some]]):
                 share_of[name][n] = _shares(power[kinds[kept[some]] == name])
     if not table["kept"].any():
-        raise ValueError(
-            f"sizes_px={sizes} keep no column of the {values.shape} image: compare smaller windows"
-        )
+        none = f"sizes_px={sizes} keep no column of the {values.shape} image"
+        raise ValueError(f"{none}: compare smaller windows")
     best = _recommended(table)
     return WindowReport(table, int(table["window_px"][best]), _reason(table, best), share_of)
 

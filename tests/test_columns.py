@@ -15,7 +15,7 @@ from benchmarks.gaussians import (
 )
 
 from helpers import Columns, locate_columns
-from helpers.precision import cramer_rao_px
+from helpers.simulate.limit import cramer_rao_px
 
 BOUND_PX = cramer_rao_px(AMPLITUDE, SIGMA_PX, BACKGROUND)
 

@@ -1,9 +1,11 @@
 """Many frames in a store: right places, kept identity, interruption, damage, training from disk."""
 
+import os
 import subprocess
 import sys
 import time
 
+import dask
 import dask.array as da
 import numpy as np
 import pytest
@@ -13,10 +15,11 @@ from scipy.spatial import cKDTree
 
 from helpers import RVAE, FrameStore, cut_subimages, frames, process_stack
 from helpers.angles import fold_angles
+from helpers.simulate.lattices import render_columns
 from helpers.simulate.scan import Scan, scan_specimen
 from helpers.simulate.specimen import single_crystal
 
-ARRAYS = ("positions", "sd", "coefficients", "state")
+ARRAYS = ("positions", "sd", "seen", "coefficients", "state")
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +49,12 @@ def same(one, other):
 
 def test_positions_are_those_of_the_truth_in_every_frame(store, recorded):
     for number, places in enumerate(store.group["positions"][:]):
-        there = places[np.isfinite(places[:, 0])]
-        distance, _ = cKDTree(recorded[1].positions[number]).query(there)
-        assert len(there) > 0.95 * len(places) and np.median(distance) < 0.5
+        found = np.isfinite(places[:, 0])
+        distance, _ = cKDTree(recorded[1].positions[number]).query(places[found])
+        assert np.median(distance) < 0.5
+        expected = store.group["columns"][:] + store.group["shifts"][number]
+        inside = ((expected > 0) & (expected < 191)).all(axis=1)
+        assert found[inside].mean() > 0.95
 
 
 def test_a_column_keeps_its_number_in_every_frame(store, recorded):
@@ -58,7 +64,7 @@ def test_a_column_keeps_its_number_in_every_frame(store, recorded):
         for t, p in zip(recorded[1].positions, np.nan_to_num(places), strict=True)
     ]
     fitted = np.isfinite(places[..., 0]).all(axis=0)
-    assert fitted.mean() > 0.9 and (np.array(nearest)[:, fitted] == nearest[0][fitted]).all()
+    assert fitted.mean() > 0.8 and (np.array(nearest)[:, fitted] == nearest[0][fitted]).all()
 
 
 def test_coefficients_are_those_of_the_sub_images(store, recorded):
@@ -76,6 +82,54 @@ def test_lazy_stacks_and_workers_give_the_same(store, recorded, tmp_path):
     ) as client:
         other = process_stack(lazy, tmp_path / "frames.zarr", client=client, progress=False)
     assert same(contents(store), contents(other))
+
+
+# ------------------------------------------------------------ columns that come and go
+
+
+COMES, GOES = range(4, 10), range(5)  # frames of twelve that show the one, and the other
+
+
+@pytest.fixture(scope="module")
+def changing():
+    """Twelve frames of a square lattice in which one column comes and goes, and one goes."""
+    rng, spacing = np.random.default_rng(2), 13.0
+    lattice = spacing * np.argwhere(np.ones((15, 15))) + 12.3
+    new, lost, shown = lattice[100] + spacing / 2, 120, []
+    for number in range(12):
+        there = lattice if number in GOES else np.delete(lattice, lost, axis=0)
+        there = np.concatenate([there, [new]]) if number in COMES else there
+        drawn = render_columns((208, 208), there + [0.5 * number, -0.3 * number], 60.0, 2.4)
+        shown.append(rng.poisson(drawn + 10))
+    return np.array(shown, np.float32), new, lattice[lost]
+
+
+def column_at(store, place):
+    """Number of the column nearest to a place in frame 0."""
+    distance, number = cKDTree(store.group["columns"][:] + store.group["shifts"][0]).query(place)
+    assert distance < 1
+    return number
+
+
+def test_columns_that_come_or_go_are_told_from_those_that_stay(changing, tmp_path):
+    frames, new, lost = changing
+    store = process_stack(frames, tmp_path / "frames.zarr", window_px=20, progress=False)
+    seen, known = store.group["seen"][:], len(store.group["reference"])
+    comes, goes = column_at(store, new), column_at(store, lost)
+    assert np.flatnonzero(seen[:, comes]).tolist() == list(COMES)
+    assert np.flatnonzero(seen[:, goes]).tolist() == list(GOES)
+    moved = store.group["positions"][4:10, comes] - store.group["shifts"][4:10]
+    assert np.abs(moved + store.group["shifts"][0] - new).max() < 0.6
+    others = np.setdiff1d(np.arange(known), [comes, goes])
+    assert seen[:, others].mean() > 0.99 and known + 30 > seen.shape[1]
+
+
+def test_the_mean_alone_shows_no_column_that_stays_for_a_few_frames(changing, tmp_path):
+    frames, new, _ = changing
+    path, options = tmp_path / "frames.zarr", {"window_px": 20, "progress": False}
+    store = process_stack(frames, path, segment_frames=False, **options)
+    assert len(store.group["columns"]) == len(store.group["reference"])
+    assert not store.group["seen"][:].any() and len(store.frames) == 12
 
 
 # ------------------------------------------------------------ interruption
@@ -109,7 +163,7 @@ def test_a_run_killed_at_any_moment_goes_on_where_it_was(store, recorded, tmp_pa
 
 
 def test_what_is_done_is_not_done_again(store, recorded, monkeypatch):
-    monkeypatch.setattr(frames, "_process", None)
+    monkeypatch.setattr(frames, "_step", None)
     assert len(process_stack(recorded[0], store.path, progress=False).frames) == 8
 
 
@@ -117,19 +171,59 @@ def test_what_is_done_is_not_done_again(store, recorded, monkeypatch):
 def test_a_full_disk_is_said_and_what_was_done_is_kept(
     fault, store, recorded, tmp_path, monkeypatch
 ):
-    path, process = tmp_path / "frames.zarr", frames._process
+    path, locate = tmp_path / "frames.zarr", frames._locate
 
-    def fail_at_five(frame, number, *rest):
+    def fail_at_five(store, image, number):
         if number == 5:
             raise fault
-        process(frame, number, *rest)
+        return locate(store, image, number)
 
-    monkeypatch.setattr(frames, "_process", fail_at_five)
+    monkeypatch.setattr(frames, "_locate", fail_at_five)
     with pytest.raises(RuntimeError, match="frames to do .*call again"):
         process_stack(recorded[0], path, progress=False)
     assert 5 not in FrameStore(path).frames
-    monkeypatch.setattr(frames, "_process", process)
+    monkeypatch.setattr(frames, "_locate", locate)
     assert same(contents(store), contents(process_stack(recorded[0], path, progress=False)))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of a file")
+def test_a_disk_without_room_for_a_chunk_leaves_no_half_of_it(store, recorded, tmp_path):
+    np.save(tmp_path / "stack.npy", recorded[0])
+    path = tmp_path / "frames.zarr"
+    room = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+    command = [sys.executable, "-c", room + SCRIPT, str(tmp_path / "stack.npy"), str(path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode and "frames to do (OSError: [Errno 27]" in done.stderr
+    begun = FrameStore(path)
+    assert len(begun.frames) == 0 and np.isnan(begun.group["coefficients"][:]).all()
+    again = process_stack(recorded[0], path, progress=False)
+    assert same(contents(store), contents(again))
+
+
+@pytest.fixture
+def deadly(recorded):
+    """The stack, lazy, such that reading frame 5 ends the process, unless it is this one."""
+    home = os.getpid()
+
+    def read(block, block_info=None):
+        if os.getpid() != home and block_info[0]["chunk-location"][0] == 5:
+            os._exit(1)
+        return block
+
+    return da.from_array(recorded[0], chunks=(1, 192, 192)).map_blocks(read, dtype="f4")
+
+
+def test_a_worker_that_dies_is_said_and_what_was_done_is_kept(store, recorded, deadly, tmp_path):
+    path = tmp_path / "frames.zarr"
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        Client(n_workers=1, threads_per_worker=1, dashboard_address=None) as client,
+        pytest.raises(RuntimeError, match="frames to do .*KilledWorker.*call again"),
+    ):
+        process_stack(deadly, path, client=client, progress=False)
+    assert 5 not in FrameStore(path).frames
+    again = process_stack(recorded[0], path, progress=False)
+    assert same(contents(store), contents(again))
 
 
 # ------------------------------------------------------------ damage
@@ -153,8 +247,7 @@ def test_a_damaged_frame_ends_the_run_and_is_named(damaged, tmp_path):
 def test_damaged_frames_are_skipped_by_choice_and_named(damaged, tmp_path):
     store = process_stack(damaged, tmp_path / "frames.zarr", skip_damaged=True, progress=False)
     assert store.frames.tolist() == [0, 1, 3, 4, 5, 7]
-    assert set(store.damaged) == {2, 6} and "constant" in store.damaged[2]
-    assert "NaN" in store.damaged[6] and np.isnan(store.group["positions"][2]).all()
+    assert store.damaged.tolist() == [2, 6] and np.isnan(store.group["positions"][2]).all()
 
 
 def test_another_stack_or_window_does_not_go_into_a_store(store, recorded):

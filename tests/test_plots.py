@@ -297,30 +297,6 @@ def test_rose_needs_polar_axes_and_an_angle():
         plots.plot_rose([np.nan])
 
 
-@pytest.mark.parametrize("count", [50, 5000])
-def test_truth_shows_every_pair_and_the_line(count):
-    truth = np.linspace(-1, 1, count)
-    ax = drawn(plots.plot_truth(truth, truth + 0.01, label="angle (rad)"))
-    shown = ax.collections[0].get_array() if count > 2000 else ax.lines[0].get_xdata()
-    assert np.sum(shown) == count if count > 2000 else len(shown) == count
-    x, y = ax.lines[-1].get_data()
-    assert list(x) == list(y)
-    assert ax.get_xlabel() == "true angle (rad)"
-
-
-def test_truth_leaves_missing_values_out_and_draws_error_bars():
-    ax = drawn(plots.plot_truth([0, 1, 2], [0, np.nan, 2.0], sd=[0.1, 0.1, 0.2]))
-    (bars,) = [artist for artist in ax.collections if isinstance(artist, LineCollection)]
-    np.testing.assert_allclose(bars.get_segments()[1][:, 1], [1.8, 2.2])
-
-
-def test_truth_refuses_unequal_lengths_and_nothing():
-    with pytest.raises(ValueError, match=r"\(3,\) and measured \(2,\)"):
-        plots.plot_truth([1, 2, 3], [1, 2])
-    with pytest.raises(ValueError, match="finite"):
-        plots.plot_truth([np.nan], [1.0])
-
-
 def report(nm):
     from helpers.window import ROW, WindowReport
 

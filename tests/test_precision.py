@@ -13,7 +13,7 @@ from benchmarks.gaussians import (
 
 from helpers import locate_columns, locate_in_frames
 from helpers.columns import refine_columns
-from helpers.precision import cramer_rao_px
+from helpers.simulate.limit import cramer_rao_px
 
 FRAMES = 8
 BOUND_PX = cramer_rao_px(AMPLITUDE, SIGMA_PX, BACKGROUND)
@@ -49,7 +49,6 @@ def test_scatter_is_the_cramer_rao_bound_without_jitter(case):
     rms = np.sqrt(np.nanmean(found.scatter_px**2))
     assert rms == pytest.approx(BOUND_PX, rel=0.1)
     assert rms == pytest.approx(np.nanmedian(found.position_sd_px), rel=0.1)
-    assert found.precision_pm(0.02) == pytest.approx(20 * rms, rel=0.1)
 
 
 def test_jitter_shows_in_the_scatter_along_the_line_only(case):

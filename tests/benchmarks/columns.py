@@ -28,8 +28,8 @@ from skimage.feature import blob_log
 from unseen import LATTICES, WITHIN, Case, score, unseen_image
 
 from helpers import locate_columns, segment
-from helpers.precision import cramer_rao_px
 from helpers.simulate.atoms import ferroelectric, graphene
+from helpers.simulate.limit import cramer_rao_px
 from helpers.simulate.scan import Scan, scan_specimen
 from helpers.simulate.specimen import polycrystal, single_crystal
 from helpers.simulate.truth import match_columns

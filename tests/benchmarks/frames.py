@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "data" / "frames.json"
 DRIFT_PX = (0.12, -0.08)  # a frame: small, so that 200 frames still show one field
 SIZES, SEED = (20, 200), 8801
+KEPT = ("positions", "sd", "seen")
 PACKAGES = ("numpy", "torch", "hyperspy", "dask", "zarr")
 
 
@@ -48,36 +49,45 @@ def write_stack(path: Path, count: int, side: int) -> Path:
 
 
 def whole_way(stack: str, folder: str) -> dict:
-    """Locate, cut, train and encode one stack; the child's own peak memory."""
-    from helpers import RVAE, frames, load_image, process_stack
+    """Segment, locate, cut, train and encode one stack; the child's own peak memory."""
+    from helpers import RVAE, FrameStore, frames, load_image, process_stack
+    from helpers.device import one_thread
     from helpers.timing import peak_memory_gib
 
-    signal, seconds, stamps = load_image(stack, lazy=True), {}, []
-    started = time.perf_counter()
-    frames._prepare(Path(folder), signal, None, False, False)
-    seconds["align, find columns, choose window"] = time.perf_counter() - started
-    started = time.perf_counter()
-    store = process_stack(signal, folder, progress=False)
-    seconds["locate and cut"] = time.perf_counter() - started
-    stamps = [path.stat().st_mtime for path in (Path(folder) / "state").glob("[0-9]*")]
-    started = time.perf_counter()
+    signal, seconds, started = load_image(stack, lazy=True), {}, time.perf_counter()
+
+    def done(step: str) -> None:
+        seconds[step] = time.perf_counter() - started - sum(seconds.values())
+
+    frames._prepare(Path(folder), signal, None, False, True, False)
+    done("align, find columns, choose window")
+    store = FrameStore(folder)
+    with one_thread():  # as process_stack does
+        frames._each_frame(frames._segment, "", signal.data, store, None)
+    done("segment")
+    process_stack(signal, folder, progress=False)
+    done("locate and cut")
     model = RVAE(store.basis.window_px).fit(store, progress=False)
-    seconds["train"] = time.perf_counter() - started
-    started = time.perf_counter()
+    done("train")
     store.encode(model)
-    seconds["encode"] = time.perf_counter() - started
-    gaps = np.diff(np.sort(stamps))
-    halves = [float(np.mean(half)) for half in np.array_split(gaps, 2)]
+    done("encode")
+    halves = sum(halves_of(Path(folder) / name) for name in ("peaks", "positions"))
     return {
         "frames": len(store.frames),
         "columns": int(np.isfinite(store.group["angle"][:]).sum()),
         "seconds": {name: round(s, 1) for name, s in seconds.items()},
-        "seconds_a_frame_first_and_second_half": [round(h, 3) for h in halves],
+        "seconds_a_frame_first_and_second_half": halves.round(3).tolist(),
         "peak_gib": round(peak_memory_gib(), 3),
         "store_mb": round(
             sum(p.stat().st_size for p in Path(folder).rglob("*") if p.is_file()) / 1e6
         ),
     }
+
+
+def halves_of(array: Path) -> np.ndarray:
+    """Mean seconds from chunk to chunk in the first and in the second half of a series."""
+    gaps = np.diff(np.sort([chunk.stat().st_mtime for chunk in array.glob("[0-9]*")]))
+    return np.array([half.mean() for half in np.array_split(gaps, 2)])
 
 
 def with_workers(stack: str, folder: str) -> dict:
@@ -138,7 +148,7 @@ def kills(stack: str, folder: str) -> dict:
         latents.append(one.group["latent"][:])
     equal = [
         one.tobytes() == other.tobytes()
-        for one, other in ((alone.group[n][:], store.group[n][:]) for n in ("positions", "sd"))
+        for one, other in ((alone.group[n][:], store.group[n][:]) for n in KEPT)
     ]
     return {
         "killed": killed,
