@@ -100,7 +100,7 @@ def slide(number: int, entry: dict[str, str], figures: dict) -> str:
         )
     about = figures[entry["figure"]]
     markdown = MarkdownIt("commonmark", {"html": False})
-    inline = {"headline": entry["headline"], "caption": about["caption"]}
+    inline = {"headline": entry["headline"], "caption": entry.get("caption", about["caption"])}
     parts = {name: markdown.renderInline(text) for name, text in inline.items()}
     parts |= {name: markdown.render(entry[name]) for name in ("question", "notes")}
     parts |= {
