@@ -89,7 +89,7 @@ def encode_all(motifs, c: torch.Tensor, of_class: torch.Tensor, noise: Noise) ->
 
 def _encode_part(motifs, c, of_class, noise: Noise) -> list[np.ndarray]:
     """The arrays of an Encoding, in the order of its fields."""
-    z, log_variance = motifs.propose(motifs.upright(c, of_class), of_class)
+    z, log_variance = motifs.propose_best(c, of_class)
     g, series = motifs.draw(z, of_class), motifs.shifted
     latent_sd = (log_variance.exp() @ (motifs.axes**2).T).sqrt()
     spread = c.new_tensor([noise.effective_sigma, noise.shift_px]).log()

@@ -158,10 +158,10 @@ class DiskHarmonics:
         A memory-mapped stack is read in parts and stays on disk. ValueError if the shape is
         another, or pixels of the disk are missing.
         """
-        stack, mask = as_stack(stack, self.window_px), disk_mask(self.window_px)
+        stack, disk = as_stack(stack, self.window_px), np.flatnonzero(disk_mask(self.window_px))
         parts = [stack[first : first + 8192] for first in range(0, len(stack), 8192)]
-        parts = [np.asarray(p)[:, mask].astype(np.float32) @ self.inverse for p in parts]
-        return as_finite(np.concatenate(parts))
+        flat = (np.asarray(part, np.float32).reshape(len(part), -1) for part in parts)
+        return as_finite(np.concatenate([p.take(disk, axis=1) @ self.inverse for p in flat]))
 
     def synthesise(self, coefficients: np.ndarray) -> np.ndarray:
         """Sub-images (M, w, w) float32 of coefficients (M, K); NaN outside the disk."""

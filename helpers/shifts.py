@@ -29,6 +29,15 @@ class ShiftedSeries(AngleSeries):
         gain = ((on_grid @ spread) * on_grid).sum(-1) / 2
         return series + gain @ self.to_series, rest - log_det / 2
 
+    def evidence(self, c, g, log_sigma, log_shift) -> torch.Tensor:
+        """log p(c|g) at the best angle, but for a constant; shifts are integrated; (B,)."""
+        angle, variance = self.best_angle(self.of(c, g)), (2 * log_sigma).exp()
+        off, along = self.rotate(c, -angle) - g, g @ self.slopes  # (B, K), (2, B, K)
+        precision = self._precision(along, variance, log_shift)
+        pull = (off * along).sum(-1).T / variance  # (B, 2)
+        gain = (pull * torch.linalg.solve(precision, pull)).sum(-1)
+        return (gain - precision.logdet() - off.square().sum(-1) / variance) / 2
+
     def fitted(self, c, g, angle, log_sigma, log_shift):
         """The motifs as found in the data (B, K), and their shift (B, 2) [row, column]."""
         (row, col), _ = self._shift(c, g, angle, log_sigma, log_shift)
@@ -64,7 +73,11 @@ class ShiftedSeries(AngleSeries):
         along = g @ self.slopes  # (2, B, K)
         pull = self.of(c, along)
         pull[..., 0] -= (g * along).sum(-1)
-        prior = torch.eye(2, device=c.device) * (-2 * log_shift).exp()
-        precision = prior + along.transpose(0, 1) @ along.permute(1, 2, 0) / variance
+        precision = self._precision(along, variance, log_shift)
         log_det = torch.logdet(precision) + 4 * log_shift
         return pull / variance, torch.linalg.inv(precision), log_det
+
+    def _precision(self, along, variance, log_shift) -> torch.Tensor:
+        """One over the covariance of the shift, (B, 2, 2), from the slopes (2, B, K)."""
+        prior = torch.eye(2, device=along.device) * (-2 * log_shift).exp()
+        return prior + along.transpose(0, 1) @ along.permute(1, 2, 0) / variance

@@ -8,7 +8,6 @@ from scipy import fft, ndimage
 from scipy.spatial import cKDTree
 
 from .images import as_image, neighbour_distance
-from .neighbours import wave_vectors
 from .peaks import parabola_vertex
 
 BRAGG_TO_BACKGROUND = 14.0  # speckle reaches this ratio less than once in a hundred images
@@ -134,3 +133,11 @@ def local_order(positions: np.ndarray) -> float:
     waves = wave_vectors(0.35, 1.19, 0.075)  # longer ones see the outline of the group
     factor = np.abs(np.exp(2j * np.pi * apart @ waves.T).mean(axis=1)) ** 2
     return float(np.median(factor.max(axis=1)))
+
+
+def wave_vectors(lowest: float, highest: float, step: float) -> np.ndarray:
+    """Vectors of half a ring on a square raster, zero apart: the other half are the same waves."""
+    count = int(highest / step)
+    waves = step * np.mgrid[-count:1, -count : count + 1].reshape(2, -1).T
+    length = np.hypot(*waves.T)
+    return waves[(length > lowest) & (length <= highest * (1 + 1e-9))]

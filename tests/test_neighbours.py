@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from benchmarks.judge import spatial_order
 
-from helpers.neighbours import handedness, off_centre, strongest_wave
+from helpers.simulate.neighbours import handedness, off_centre, strongest_wave
 
 SPACING = 20.0
 

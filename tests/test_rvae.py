@@ -10,11 +10,14 @@ from benchmarks.judge import spatial_order
 from scipy import ndimage
 from test_harmonics import motif
 
-from helpers import RVAE, training
+from helpers import RVAE, cut_subimages, training
 from helpers.angles import align_gauge, fold_angles
 from helpers.harmonics import DiskHarmonics
+from helpers.motifs import Motifs
 from helpers.posterior import AngleSeries
 from helpers.shifts import ShiftedSeries
+from helpers.simulate.scan import Scan, scan_specimen
+from helpers.simulate.specimen import polycrystal
 
 WINDOW, NOISE = 25, 0.12
 
@@ -527,3 +530,24 @@ def test_the_zero_of_the_angle_does_not_jump_between_like_motifs():
     encoding = RVAE(WINDOW).fit(stack.astype(np.float32), progress=False).encode(stack)
     off = fold_angles(align_gauge(encoding.angle, angle) - angle, 1)
     assert (np.abs(off) < np.deg2rad(10)).mean() > 0.98
+
+
+def test_a_noisy_motif_off_its_centre_is_tried_in_four_ways_to_stand(monkeypatch):
+    """A simulated polycrystal at few counts, windows off centre: more angles come out right."""
+    specimen, scan = polycrystal(shape=(512, 512), seed=6), Scan(dose=100)
+    frames, truth = scan_specimen(specimen, 1, scan=scan, seed=6)
+    places = truth.positions[0] + 0.7 * np.random.default_rng(6).normal(size=(len(truth), 2))
+    inner = np.flatnonzero((truth.site == "Fe") & (truth.boundary_px > 20))
+    model = RVAE(40).fit(cut_subimages(frames[0], places, 40)[0], progress=False)
+    windows, kept = cut_subimages(frames[0], places[inner], 40)
+    inner = truth.take(inner[kept])
+    turn = inner.angle_rad + np.where(inner.sign > 0, 0, np.pi)
+
+    def share_off():
+        angle = model.encode(windows, normalization="model").angle
+        return np.mean(np.abs(fold_angles(align_gauge(angle, turn) - turn, 1)) > np.pi / 4)
+
+    tried = share_off()
+    one_way = "propose_best", lambda self, c, kinds: self.propose(self.upright(c, kinds), kinds)
+    monkeypatch.setattr(Motifs, *one_way)
+    assert tried < 0.8 * share_off()

@@ -1,9 +1,13 @@
-"""What the neighbours say without any learning: columns off their centre, and waves of that."""
+"""What the neighbours say without any learning: columns off their centre, and waves of that.
+
+To lay beside what the rVAE says of the same columns.
+"""
 
 import numpy as np
 from scipy.spatial import cKDTree
 
-from .images import as_positions, as_positive, as_whole
+from helpers.images import as_positions, as_positive, as_whole
+from helpers.spacing import wave_vectors
 
 OPEN_SIDE = 1.25  # a farthest neighbour beyond this many median distances: one side is empty
 AT_ONCE = 2_000_000  # columns times waves: a few tens of MB
@@ -83,14 +87,6 @@ def strongest_wave(positions, values: np.ndarray, *, shortest_px: float) -> tupl
         power = np.append(power, np.sum(np.abs(sums) ** 2, axis=0))
     share = 2 * power.max() / (len(values) * np.sum(values**2))
     return waves[power.argmax()], float(min(1.0, share))
-
-
-def wave_vectors(lowest: float, highest: float, step: float) -> np.ndarray:
-    """Vectors of half a ring on a square raster, zero apart: the other half are the same waves."""
-    count = int(highest / step)
-    waves = step * np.mgrid[-count:1, -count : count + 1].reshape(2, -1).T
-    length = np.hypot(*waves.T)
-    return waves[(length > lowest) & (length <= highest * (1 + 1e-9))]
 
 
 def handedness(positions, displacement: np.ndarray, *, count: int = 4) -> np.ndarray:
