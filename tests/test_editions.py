@@ -188,6 +188,35 @@ def test_notes_are_shown_on_demand(slides):
     assert not note.is_visible()
 
 
+def test_a_second_window_shows_notes_and_goes_along(slides):
+    with slides.context.expect_page() as opened:
+        slides.keyboard.press("w")
+    speaker = opened.value
+    for window, key, expected in ((slides, "ArrowRight", [2]), (speaker, "End", [len(DECK)])):
+        window.keyboard.press(key)
+        for one in (slides, speaker):
+            one.wait_for_function("n => !document.getElementById(n).hidden", arg=str(expected[0]))
+            assert shown(one) == expected
+    assert speaker.locator(".slide:not([hidden]) .notes").is_visible()
+    assert not slides.locator(".slide:not([hidden]) .notes").is_visible()
+    speaker.close()
+
+
+def test_after_a_click_on_notes_the_space_key_goes_on(slides):
+    button = slides.get_by_role("button", name="notes")
+    button.click()
+    slides.keyboard.press(" ")
+    assert shown(slides) == [2] and button.get_attribute("aria-pressed") == "true"
+
+
+def test_a_caption_of_the_deck_stands_in_the_place_of_the_page_s(slides):
+    own = [(n, entry) for n, entry in enumerate(DECK, start=1) if "caption" in entry]
+    assert len(own) > 3
+    for number, entry in own:
+        words = slides.locator(f"[id='{number}'] figcaption").text_content()
+        assert words.split()[:3] == entry["caption"].split()[:3]
+
+
 @pytest.mark.parametrize("width", [1280, 390])
 def test_slides_shut_nobody_out_and_fit_the_screen(slides, width):
     slides.set_viewport_size({"width": width, "height": 720})
