@@ -20,6 +20,7 @@ ROOT = BOOK.parent
 REGISTRY = (ROOT / "data" / "registry.txt").read_text(encoding="utf-8")
 NOT_SHIPPED = re.findall(r"^(\S+) sha256:\S+ https:", REGISTRY, re.MULTILINE)
 AT_ONCE = 2  # notebooks, with one thread each, as when the book is built
+LONGEST_S = 300  # of a cell
 INSTALL = f"install -q git+{REPOSITORY['url']}{AT_TAG}"
 LAST = {"cell_type": "code", "id": "where", "metadata": {}, "outputs": [], "execution_count": None}
 LAST["source"] = "import helpers\nprint('from', helpers.__file__)"
@@ -86,7 +87,7 @@ def executed(request, tagged, new_environment, bare_variables, as_on_colab, tmp_
         assert run([python, "-c", nothing], folder, variables).strip() == "None"
         path = copy_for_colab(name, folder, tagged)
         command = [python, "-m", "nbconvert", "--to", "notebook", "--execute", "--inplace", path]
-        run(command, folder, variables)
+        run([*command, f"--ExecutePreprocessor.timeout={LONGEST_S}"], folder, variables)
         home = python.parents[1]
         shutil.rmtree(home)
         return path, home
