@@ -192,7 +192,7 @@ def test_a_second_window_shows_notes_and_goes_along(slides):
     with slides.context.expect_page() as opened:
         slides.keyboard.press("w")
     speaker = opened.value
-    speaker.wait_for_load_state()
+    speaker.wait_for_selector("body.one")  # at first the window is blank
     for window, key, expected in ((slides, "ArrowRight", [2]), (speaker, "End", [len(DECK)])):
         window.keyboard.press(key)
         for one in (slides, speaker):
