@@ -30,7 +30,7 @@ from .unet import load_network, run_network
 from .window import window_report
 
 FORMAT = "rvae-stem-book frames 2"
-SEGMENTED, DONE, DAMAGED = "segmented", "done", "damaged"  # states of a frame: "" at first
+SEGMENTED, DONE = "segmented", "done"  # the state of a frame: "" at first, or what is wrong with it
 APART, SAME = 0.5, 0.25  # over the spacing: a column that is new, and one that is seen again
 ROOM = 3  # for columns that a frame shows, over those of the mean
 STAYS = 3  # frames on end that show a new column, if it is no fault of a noisy one
@@ -72,7 +72,7 @@ def process_stack(
         if not path.exists():
             _prepare(path, signal, window_px, skip_damaged, segment_frames, progress)
         store = FrameStore(path)
-        size = store.basis.window_px
+        size = store.group.attrs["window_px"]
         if store.group.attrs["mark"] != _mark_of(data) or window_px not in (None, size):
             has = f"{path} holds another stack, or windows of {size} px"
             raise ValueError(f"{has}: name another folder, or remove this one")
@@ -103,10 +103,21 @@ def _prepare(path: Path, signal, window_px, skip_damaged, segment_frames, progre
         group.attrs.update(format=FORMAT, mark=_mark_of(data), **settings)
         group.array("shifts", shifts)
         group.array("reference", columns.positions)
-        state = np.where(np.isnan(shifts[:, 0]), DAMAGED, "" if segment_frames else SEGMENTED)
-        group.array("state", state.astype("U9"), chunks=1)
+        state = np.full(len(shifts), "" if segment_frames else SEGMENTED, "U200")
+        for number in np.flatnonzero(np.isnan(shifts[:, 0])):
+            state[number] = _damage(data[number])
+        group.array("state", state, chunks=1)
         room = len(shifts), ROOM * len(columns), 2
         group.full("peaks", np.nan, shape=room, chunks=(1, *room[1:]), dtype="f8")
+
+
+def _damage(frame) -> str:
+    """What is wrong with a frame that could not be aligned."""
+    try:
+        as_image(np.asarray(frame))
+    except ValueError as error:
+        return str(error)
+    return "could not be aligned"
 
 
 def _each_frame(step, state: str, data, store: "FrameStore", client) -> None:
@@ -215,9 +226,10 @@ class FrameStore:
         return np.flatnonzero(self.group["state"][:] == DONE)
 
     @property
-    def damaged(self) -> np.ndarray:
-        """Numbers of the frames that were left out, (B,): constant, or over 1 % missing."""
-        return np.flatnonzero(self.group["state"][:] == DAMAGED)
+    def damaged(self) -> dict[int, str]:
+        """What is wrong with each frame that was left out."""
+        states = enumerate(self.group["state"][:].tolist())
+        return {number: state for number, state in states if state not in ("", SEGMENTED, DONE)}
 
     def lay_out(self, n_columns: int, **sizes: tuple) -> None:
         """New arrays (F, N, …), one chunk a frame, that are NaN until they are written."""

@@ -64,7 +64,8 @@ def test_a_column_keeps_its_number_in_every_frame(store, recorded):
         for t, p in zip(recorded[1].positions, np.nan_to_num(places), strict=True)
     ]
     fitted = np.isfinite(places[..., 0]).all(axis=0)
-    assert fitted.mean() > 0.8 and (np.array(nearest)[:, fitted] == nearest[0][fitted]).all()
+    assert fitted[: len(store.group["reference"])].mean() > 0.9  # the others come and go
+    assert (np.array(nearest)[:, fitted] == nearest[0][fitted]).all()
 
 
 def test_coefficients_are_those_of_the_sub_images(store, recorded):
@@ -247,7 +248,8 @@ def test_a_damaged_frame_ends_the_run_and_is_named(damaged, tmp_path):
 def test_damaged_frames_are_skipped_by_choice_and_named(damaged, tmp_path):
     store = process_stack(damaged, tmp_path / "frames.zarr", skip_damaged=True, progress=False)
     assert store.frames.tolist() == [0, 1, 3, 4, 5, 7]
-    assert store.damaged.tolist() == [2, 6] and np.isnan(store.group["positions"][2]).all()
+    assert set(store.damaged) == {2, 6} and "constant" in store.damaged[2]
+    assert "NaN" in store.damaged[6] and np.isnan(store.group["positions"][2]).all()
 
 
 def test_another_stack_or_window_does_not_go_into_a_store(store, recorded):
