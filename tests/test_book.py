@@ -44,6 +44,9 @@ PERSONAL_DRIVE = re.compile(
     re.IGNORECASE,
 )
 
+CONVENTIONS = "00_check_conventions"  # this page proves by asserts, and trains nothing
+EXACT_CALLS = {"array_equal", "exists", "is_file", "is_dir"}
+
 page = pytest.mark.parametrize("name", PAGES)
 notebook_file = pytest.mark.parametrize("name", PAGES + SOLUTIONS)
 source_file = pytest.mark.parametrize("name", [f"{n}.ipynb" for n in PAGES + SOLUTIONS] + TEXTS)
@@ -107,6 +110,63 @@ def test_code_is_short(name):
         for node in ast.walk(ast.parse(python)):
             if isinstance(node, ast.FunctionDef):
                 assert node.end_lineno - node.lineno < 5, f"def {node.name} belongs in helpers"
+
+
+def is_exact(test):
+    """Whether rounding cannot move what is asserted: two things are the same, a file exists."""
+    if isinstance(test, ast.BoolOp):
+        return all(is_exact(value) for value in test.values)
+    if isinstance(test, ast.UnaryOp):
+        return is_exact(test.operand)
+    if isinstance(test, ast.Call):
+        return getattr(test.func, "attr", getattr(test.func, "id", "")) in EXACT_CALLS
+    if not isinstance(test, ast.Compare):
+        return False
+    numbers = [n for n in ast.walk(test) if isinstance(getattr(n, "value", None), int | float)]
+    same = (ast.Eq, ast.NotEq, ast.Is, ast.IsNot)
+    return not numbers and all(isinstance(op, same) for op in test.ops)
+
+
+def tolerances_in(source):
+    """Asserts on a result, which another processor may round otherwise."""
+    python = re.sub(r"^(\s*)[%!].*$", r"\1pass", source, flags=re.MULTILINE)
+    nodes = list(ast.walk(ast.parse(python)))
+    asserts = [n for n in nodes if isinstance(n, ast.Assert) and not is_exact(n.test)]
+    names = [n for n in nodes if isinstance(n, ast.Attribute | ast.Name)]
+    calls = [n for n in names if getattr(n, "attr", getattr(n, "id", "")).startswith("assert_")]
+    return [ast.unparse(node) for node in asserts + calls]
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in PAGES + SOLUTIONS if name.removeprefix("solutions/") != CONVENTIONS]
+)
+def test_no_cell_holds_a_tolerance_on_a_result(name):
+    held = [found for cell in cells_of(name, "code") for found in tolerances_in(cell.source)]
+    assert not held, f"print it, and put the bound into tests/claims.py: {held}"
+
+
+@pytest.mark.parametrize(
+    ("source", "held"),
+    [
+        ("assert right > 0.97", True),
+        ("assert right[24] < right[40]", True),
+        ("assert abs(a_nm / 0.385 - 1) < 0.01 and real", True),
+        ("assert np.allclose(one, two)", True),
+        ("assert all(np.isclose(one, two, atol=1e-3))", True),
+        ("np.testing.assert_allclose(one, two)", True),
+        ("assert steps.argmax() == 3", True),
+        ("assert orders == [1, 2, 1]", True),
+        ("assert np.mean(low) in (0, 1)", True),
+        ("assert report.warnings", True),
+        ("if real:\n    assert error < 2", True),
+        ("assert image.shape == again.shape", False),
+        ("assert np.array_equal(loaded.encode(stack).latent, latent)", False),
+        ("assert path.exists() and not other.exists()", False),
+        ("%pip install -q numpy\nassert loaded is not None", False),
+    ],
+)
+def test_a_tolerance_is_found(source, held):
+    assert bool(tolerances_in(source)) == held
 
 
 @notebook_file
