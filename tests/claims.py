@@ -73,7 +73,10 @@ CLAIMS: dict[str, list[Claim | Order | Words]] = {
         Claim(rf"largest error of a shift: {N} px", high=0.1),
         Claim(rf"per nm falls by {N};", 2.83, 3.25, why="more than √8, by less than 15 %"),
         *alike(rf"jitter along the lines: {N} px rms", rf"px rms, put in: {N} px", 0.8, 1.2),
-        Words(r"frame 0 is moved by \[\d+\. +\d+\.\], the mean is of \(\d+, \d+\) pixels"),
+        Words(
+            r"rows (\d+) to .*, columns (\d+) to .*\nframe 0 is moved by \[ *\1\. +\2\.\] px",
+            why="the mean begins where the area common to all frames does",
+        ),
     ],
     "solutions/01_load_stack": [
         Claim(rf"the pixel is {N} nm", 0.0198, 0.0202),
