@@ -108,7 +108,7 @@ CLAIMS: dict[str, list[Claim | Order | Words]] = {
             rf"error over bound: \[ *\S+ +\S+ +{N} +{N} +{N} +{N} +{N} *\]",
             high=1.15,
             count=5,
-            why="from 20 electrons on; below, some fits fail",
+            why="from a dose of 20 on",
         ),
         *(
             Order(
@@ -139,6 +139,10 @@ CLAIMS: dict[str, list[Claim | Order | Words]] = {
         Claim(rf"all columns: {N}% right", 97),
         Claim(rf"{N}% of the columns of one frame have", 95),
         Order(rf"stand out; {N} of \d+ were made odd", rf"; \d+ of {N} were made odd", 0.8),
+        Claim(rf"lattice_nm +0\.38.*\nscale_error +{N}\n", -0.01, 0.01),
+        Words(r"lattice_nm +0\.38.*\nscale_error +\S+\n(?!!)", why="a good image: no warning"),
+        Words(r"doubtful +[1-9]\d*\n(?:\w+ .*\n)*! .*header", why="few electrons, a wrong header"),
+        Words(r"\ninverted: \w.*\n\nsaturated: \w.*\n\ntoo coarse: \w.*\n\nnoise: \w"),
     ],
     "solutions/04_identify_columns": [
         Claim(rf"1/1 of the dose: {N} by fit, {N} by network", 0.95, count=2),
