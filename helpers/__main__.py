@@ -46,8 +46,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def analyse(image: Path, folder: Path, *, overwrite: bool = False, **parameters) -> Path:
-    """Execute the page for one file; return the folder, which appears only when it is whole.
+def analyse(image: Path, folder: Path, *, overwrite: bool = False, **parameters) -> None:
+    """Execute the page for one file; the folder appears only when it is whole.
 
     Parameters
     ----------
@@ -62,21 +62,22 @@ def analyse(image: Path, folder: Path, *, overwrite: bool = False, **parameters)
     """
     from papermill import PapermillExecutionError, execute_notebook
 
+    from .kernel import QuietKernelManager
     from .maps import new_folder
 
     started = time.monotonic()
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # the kernel of this environment
     os.environ.pop("MPLBACKEND", None)  # whose figures would not come back
+    kernel = {"kernel_name": "python3", "kernel_manager_class": QuietKernelManager}
     with new_folder(folder, overwrite=overwrite) as new:
         parameters |= {"image": str(image.absolute()), "folder": str(new / "results")}
         try:
-            notebook = execute_notebook(_page(), None, parameters, kernel_name="python3")
+            notebook = execute_notebook(_page(), None, parameters, **kernel)
         except PapermillExecutionError as error:
             kind = "" if error.ename in ("ValueError", "FileNotFoundError") else f"{error.ename}: "
             raise ValueError(kind + error.evalue) from None
         _write_report(new, notebook, f"Local symmetry of {image.name}")
     print(f"{folder / 'report.html'}: written in {time.monotonic() - started:.0f} s")
-    return folder
 
 
 def _page() -> Path:
@@ -93,19 +94,17 @@ def _write_report(folder: Path, notebook, title: str) -> None:
 
     cells = []
     (folder / "figures").mkdir()
-    for cell in notebook.cells:
-        if "report" not in cell.metadata.get("tags", ()):
-            continue
+    for cell in [c for c in notebook.cells if "report" in c.metadata.get("tags", ())]:
         cells.append(cell)
         cell.outputs = [o for o in cell.get("outputs", ()) if WIDGET not in o.get("data", ())]
         if settings := cell.metadata.get("mystnb"):
             cell.metadata["alt"] = settings["image"]["alt"]
             cells.append(new_markdown_cell(f"*{settings['figure']['caption']}*"))
-            data = [o.get("data", {}) for o in cell.outputs]
-            picture = next(one["image/png"] for one in data if "image/png" in one)
+            shown = [o.data["image/png"] for o in cell.outputs if "image/png" in o.get("data", ())]
             path = folder / "figures" / f"{settings['figure']['name'][4:]}.png"
-            path.write_bytes(b64decode(picture))
-    notebook.cells, notebook.metadata = cells, {}
+            path.write_bytes(b64decode(shown[0]))
+    notebook.cells = cells
+    notebook.metadata = {}
     exporter = HTMLExporter(template_name="basic", exclude_input=True, exclude_output_prompt=True)
     body, _ = exporter.from_notebook_node(notebook)
     page = Template(FRAME.read_text(encoding="utf-8")).substitute(title=escape(title), body=body)
