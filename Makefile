@@ -1,5 +1,6 @@
 # make book: execute every notebook and build the site.   make test: check everything.   make lab: JupyterLab.
-PYTHON ?= python3.11
+# By default the newest Python from 3.11 to 3.13 that is found; make book PYTHON=python3.12 names another.
+PYTHON ?=
 # Where the small build of torch, without GPU code, comes from. On a computer with an NVIDIA GPU, install torch by hand.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
@@ -16,7 +17,7 @@ endif
 .PHONY: book test lab analyse release costs slides student bundle bench bench-peers bench-columns bench-window bounds clean
 
 book: .venv/.installed
-	$(BIN)/python book/build.py
+	@$(BIN)/python book/build.py
 	@touch _build/.built
 
 test: .venv/.installed _build/.built
@@ -70,19 +71,21 @@ clean:
 	rm -rf _build
 
 _build/.built: $(SOURCES) _config.yml | .venv/.installed
-	$(BIN)/python book/build.py
+	@$(BIN)/python book/build.py
 	@touch $@
 
-# Where the index cannot be reached, the second line installs torch from the usual registry.
+# The stamp .installed comes last: an environment that was not finished is finished, or made anew, by the next call.
 .venv/.installed: pyproject.toml constraints.txt
-	$(PYTHON) -m venv .venv
-	-$(BIN)/python -m pip install --quiet --no-deps --retries 0 --timeout 20 --index-url $(TORCH_INDEX) $(TORCH)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[book,test,lab]'
+	@sh book/venv.sh .venv "$(PYTHON)"
+	@$(BIN)/python -m pip install --quiet --no-deps --retries 0 --timeout 20 --index-url $(TORCH_INDEX) $(TORCH) 2>/dev/null \
+	  || echo "$(TORCH_INDEX) gave no torch for this Python; it comes from the usual registry"
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[book,test,lab]'
 	@touch $@
 
 .venv-peers/.installed: constraints.txt
-	$(PYTHON) -m venv .venv-peers
-	-.venv-peers/bin/python -m pip install --quiet --no-deps --retries 0 --timeout 20 --index-url $(TORCH_INDEX) \
-	  $(TORCH) $(filter torchvision==%,$(PEERS))
-	.venv-peers/bin/python -m pip install --quiet --constraint constraints.txt $(TORCH) $(PEERS) --editable .
+	@sh book/venv.sh .venv-peers "$(PYTHON)"
+	@.venv-peers/bin/python -m pip install --quiet --no-deps --retries 0 --timeout 20 --index-url $(TORCH_INDEX) \
+	  $(TORCH) $(filter torchvision==%,$(PEERS)) 2>/dev/null \
+	  || echo "$(TORCH_INDEX) gave no torch for this Python; it comes from the usual registry"
+	@.venv-peers/bin/python -m pip install --quiet --constraint constraints.txt $(TORCH) $(PEERS) --editable .
 	@touch $@
