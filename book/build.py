@@ -3,8 +3,11 @@
 ``make book`` runs this file. The last cell of each page prints its run time and peak memory; here
 those lines are collected into ``_build/costs.json`` and put into the ``page-cost`` spans of the
 built pages. ``make costs`` (``build.py --readme``) copies them into the table of README.md.
+
+A page that fails is shown as far as it came, is named at the end, and is executed again next time.
 """
 
+import asyncio
 import hashlib
 import json
 import os
@@ -13,60 +16,193 @@ import shutil
 import subprocess
 import sys
 import time
-from multiprocessing import Pool
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
+from textwrap import shorten
+from typing import NamedTuple
 
+import nbformat
+import psutil
 from jupyter_cache import get_cache
-from jupyter_cache.executors.basic import ExecutionWorkerLocalMProc, ProcessData
+from jupyter_cache.base import CacheBundleIn
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbconvert.filters import strip_ansi
+
+from helpers.kernel import QuietKernelManager
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "_build"
-AT_ONCE, LONGEST_S = 2, 180  # notebooks executed at a time, and for how long
+AT_ONCE = 2  # notebooks executed at a time
+LONGEST_S = 180  # for one cell
+NO_INPUT = {"__pycache__", ".ipynb_checkpoints"}  # folders that others write beside the inputs
 COST = re.compile(r"This page ran in (\d+) s and used ([\d.]+) GiB at its peak")
 SPAN = re.compile(r'(<span class="page-cost" data-page="([^"]+)">).*?(</span>)', re.DOTALL)
 DEPRECATED_ROLE = ('role="doc-biblioentry"', 'role="listitem"')  # of the list of references
 TABLE = re.compile(r"(<!-- costs -->\n).*?(<!-- /costs -->)", re.DOTALL)
 
 
+# Executing the notebooks
+
+
+class NoNotebookError(ValueError):
+    """A file that should be a notebook is none."""
+
+
+class Executed(NamedTuple):
+    """A notebook with its outputs, how long it took, and why it failed (empty if it did not)."""
+
+    path: Path
+    notebook: nbformat.NotebookNode
+    seconds: float
+    failure: str
+
+
+def digest_of_inputs() -> str:
+    """A checksum of what every result depends on: Python, versions, all of package and data."""
+    inputs = [path for folder in ("helpers", "data") for path in (ROOT / folder).rglob("*")]
+    inputs = [path.relative_to(ROOT) for path in inputs if path.is_file()]
+    inputs = [path for path in inputs if not NO_INPUT & set(path.parts)]
+    digest = hashlib.sha256(sys.version.encode())
+    for path in sorted([*inputs, Path("constraints.txt")]):
+        digest.update(path.as_posix().encode() + b"\0" + (ROOT / path).read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
 def forget_stale_results() -> None:
     """Remove ``_build`` if code, data or versions changed: its cache watches notebooks only."""
-    inputs = [*(ROOT / "helpers").rglob("*.py"), *(ROOT / "data").iterdir()]
-    inputs += [ROOT / "constraints.txt"]
-    digest = hashlib.sha256()
-    for path in sorted(path for path in inputs if path.is_file()):
-        digest.update(str(path.relative_to(ROOT)).encode() + path.read_bytes())
+    digest = digest_of_inputs()
     stamp = BUILD / "inputs.sha256"
-    if not stamp.exists() or stamp.read_text() != digest.hexdigest():
+    if not stamp.exists() or stamp.read_text() != digest:
         shutil.rmtree(BUILD, ignore_errors=True)
     BUILD.mkdir(exist_ok=True)
-    stamp.write_text(digest.hexdigest())
+    stamp.write_text(digest)
 
 
-def execute_notebooks() -> None:
-    """Execute what the cache does not hold; what fails here is tried again, and said, by Sphinx."""
+def name_of(path: Path) -> str:
+    """The name of a page, as in ``_toc.yml``: ``solutions/06_train_rvae``."""
+    return path.relative_to(ROOT / "book").with_suffix("").as_posix()
+
+
+def report_of(path: Path) -> Path:
+    """Where all that is known about the failure of a page is written."""
+    return BUILD / "reports" / f"{name_of(path)}.log"
+
+
+def unexecuted(cache) -> dict[Path, nbformat.NotebookNode]:
+    """The notebooks that `cache` holds no results of; NoNotebookError if one cannot be read."""
+    found = {}
+    book = ROOT / "book"
+    for path in [*sorted(book.glob("*.ipynb")), *sorted(book.glob("solutions/*.ipynb"))]:
+        try:
+            notebook = nbformat.read(path, as_version=4)
+        except Exception as error:  # nbformat raises several, and whatever json does
+            raise NoNotebookError(
+                f"{path.relative_to(ROOT)} is no notebook: {one_line(error)}; "
+                "mend it, or fetch it again by git checkout"
+            ) from None
+        try:
+            cache.match_cache_notebook(notebook)
+        except KeyError:
+            found[path] = notebook
+    return found
+
+
+def one_line(error: Exception) -> str:
+    """Class and message of an error that a page, or the running of it, has raised."""
+    said = f"{type(error).__name__}: {error}"
+    if isinstance(error, CellExecutionError):
+        said = f"{error.ename}: {error.evalue}"
+    elif isinstance(error, CellTimeoutError):
+        said = f"TimeoutError: the cell was still running after {LONGEST_S} s"
+    elif isinstance(error, DeadKernelError):
+        said = "DeadKernelError: the kernel died, as it does where memory runs out"
+    return shorten(strip_ansi(said), 600)
+
+
+def execute(job: tuple[Path, nbformat.NotebookNode]) -> Executed:
+    """Execute a notebook in place, until its end or its first error."""
+    path, notebook = job
+    started = time.monotonic()
+    begun = []  # cells
+    client = NotebookClient(
+        notebook,
+        timeout=LONGEST_S,
+        record_timing=False,  # times in the cells would hide the notebook from the cache
+        kernel_manager_class=QuietKernelManager,
+        resources={"metadata": {"path": str(path.parent)}},
+        on_cell_execute=lambda cell, cell_index: begun.append(cell),
+    )
+    failure = ""
+    report = report_of(path)
+    report.parent.mkdir(parents=True, exist_ok=True)
+    with report.open("w", encoding="utf-8") as log:
+        try:
+            # The log takes what the kernel prints beside its cells. A loop of its own, which ends
+            # here, ends the tasks that still wait for a kernel that died.
+            asyncio.run(client.async_execute(stdout=log, stderr=log))
+        except Exception as error:  # whatever it is, the other pages go on
+            log.write(strip_ansi(str(error)))
+            failure = f"{path.relative_to(ROOT)} failed {place_of(begun)}: {one_line(error)}"
+    if not failure:
+        report.unlink()
+    return Executed(path, notebook, time.monotonic() - started, failure)
+
+
+def place_of(begun: list[nbformat.NotebookNode]) -> str:
+    """Where a page failed: the last of the cells that were begun, by number and first line."""
+    if not begun:
+        return "before its first cell"
+    return f"in code cell {len(begun)}, `{begun[-1].source.strip().splitlines()[0]}`"
+
+
+def keep(cache, done: Executed) -> None:
+    """Store an executed notebook, and see that Sphinx reads its page anew.
+
+    One that failed is stored as far as it came: Sphinx shows what it finds, and would execute again
+    what it does not find.
+    """
+    data = {"execution_seconds": done.seconds}
+    if done.failure:
+        data["failed"] = done.failure
+    bundle = CacheBundleIn(done.notebook, str(done.path), data=data)
+    cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+    (BUILD / ".doctrees" / f"{name_of(done.path)}.doctree").unlink(missing_ok=True)
+
+
+def execute_notebooks(started: float) -> list[str]:
+    """Execute what the cache does not hold, saying so page by page; return what failed, and why."""
     cache = get_cache(BUILD / ".jupyter_cache")
-    for folder in (ROOT / "book", ROOT / "book" / "solutions"):
-        for path in sorted(folder.glob("*.ipynb")):
-            cache.add_nb_to_project(str(path))
-    records = [(r.pk, r.uri) for r in cache.list_unexecuted()]
-    with Pool(AT_ONCE) as pool:
-        jobs = [ProcessData(*record, cache, LONGEST_S, False) for record in records]
-        pool.map(ExecutionWorkerLocalMProc(), jobs, chunksize=1)
+    for record in cache.list_cache_records():
+        if "failed" in record.data:
+            cache.remove_cache(record.pk)
+    jobs = unexecuted(cache)
+    failures = []
+    with ThreadPool(AT_ONCE) as pool:
+        for number, done in enumerate(pool.imap_unordered(execute, jobs.items()), start=1):
+            keep(cache, done)
+            after = f"{(time.monotonic() - started) / 60:.1f} min"
+            if done.failure:
+                failures.append(done.failure)
+                after = f"failed after {after}"
+            print(f"page {number} of {len(jobs)} · {name_of(done.path)} · {after}", flush=True)
+    return sorted(failures)
 
 
-def run_jupyter_book() -> int:
-    """Build the site; warnings are errors, and a failing notebook is a warning."""
+# Building the site
+
+
+def build_site() -> bool:
+    """Build the site; print the warnings of Sphinx, which are errors, and nothing else of it."""
     program = str(Path(sys.executable).with_name("jupyter-book"))
     command = [program, "build", "book", "--config", "_config.yml", "--path-output", "."]
-    command += ["-W", "-n", "--keep-going"]
-    return subprocess.run(command, cwd=ROOT).returncode
-
-
-def report_failures() -> None:
-    """Print the traceback of each notebook that failed, and see that it is executed again."""
-    shutil.rmtree(BUILD / ".doctrees", ignore_errors=True)
-    for report in sorted((BUILD / "html" / "reports").rglob("*.log")):
-        print(f"\n--- {report.relative_to(ROOT)}\n{report.read_text()[-3000:]}", file=sys.stderr)
+    command += ["-q", "-W", "-n", "--keep-going"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        # Where Sphinx itself breaks down, jupyter-book adds a traceback of its own to what it says.
+        said = strip_ansi(done.stderr)
+        print(said.split("Traceback (most recent")[0].strip() or said, file=sys.stderr)
+    return done.returncode == 0
 
 
 def collect_costs() -> dict[str, dict[str, float]]:
@@ -123,22 +259,52 @@ def write_readme() -> None:
     )
 
 
-def main() -> int:
+def make_slides() -> bool:
+    """Make the slides of the site; print why not, if they could not be made."""
+    command = [sys.executable, str(ROOT / "book" / "editions.py"), "slides"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        print(done.stderr.rstrip(), file=sys.stderr)
+    return done.returncode == 0
+
+
+def make_book() -> int:
+    """Execute, build, measure and make the slides: 0, or 1 if anything was not as it should be."""
     started = time.monotonic()
-    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this environment's kernel
-    os.environ["OMP_NUM_THREADS"] = "1"  # two pages with two threads each would wait for each other
     forget_stale_results()
-    execute_notebooks()
-    if code := run_jupyter_book():
-        report_failures()
-        return code
+    failures = execute_notebooks(started)
+    print("building the site", flush=True)
+    whole = build_site()
     costs = collect_costs()
     mend_pages(costs)
     seconds = time.monotonic() - started
     record = {"build_seconds": round(seconds), "pages": costs}
     (BUILD / "costs.json").write_text(json.dumps(record, indent=1) + "\n")
-    print(f"\nThe book: {BUILD / 'html' / 'index.html'}\nBuilt in {seconds / 60:.1f} minutes.")
-    return subprocess.run([sys.executable, str(ROOT / "book" / "editions.py"), "slides"]).returncode
+    index = BUILD / "html" / "index.html"
+    whole = index.exists() and make_slides() and whole
+    for failure in failures:
+        print(failure, file=sys.stderr)
+    if failures:
+        print(f"The full reports lie in {BUILD / 'reports'}; the other pages: {index}")
+        return 1
+    print(f"The book{'' if whole else ', with errors'}: {index}, in {seconds / 60:.1f} minutes")
+    return 0 if whole else 1
+
+
+def main() -> int:
+    """Make the book, or say in one line why that was not even begun, or was not ended."""
+    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this environment's kernel
+    os.environ["OMP_NUM_THREADS"] = "1"  # two pages with two threads each would wait for each other
+    try:
+        return make_book()
+    except NoNotebookError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        for kernel in psutil.Process().children():
+            kernel.kill()
+        print("\nstopped; the pages executed so far are kept", file=sys.stderr, flush=True)
+        os._exit(130)  # at once: the threads that wait for the kernels would complain
 
 
 if __name__ == "__main__":

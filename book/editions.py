@@ -67,20 +67,28 @@ def plain_figures(cell: dict) -> list[str]:
     return [one["image/png"] for one in data if "image/png" in one and "text/html" not in one]
 
 
-def figures_of_pages() -> dict[str, dict[str, str]]:
-    """Page, picture, alt text and caption of every plain figure of the last build, by its name."""
-    cache, figures = get_cache(BUILD / ".jupyter_cache"), {}
+def figures_of_pages() -> dict[str, dict[str, str] | None]:
+    """Page, picture, alt text and caption of every plain figure of the last build, by its name.
+
+    None stands for a figure that its page did not come to, since it failed before.
+    """
+    cache = get_cache(BUILD / ".jupyter_cache")
+    figures = {}
     for path in sorted(BOOK.glob("*.ipynb")):
         try:
-            _, page = cache.merge_match_into_notebook(nbformat.read(path, as_version=4))
+            pk, page = cache.merge_match_into_notebook(nbformat.read(path, as_version=4))
         except KeyError:  # changed since the build: its figures are missed by name, if wanted
             continue
+        failed = "failed" in cache.get_cache_record(pk).data  # as the build notes
         for cell in page.cells:
-            settings, pictures = cell.metadata.get("mystnb", {}), plain_figures(cell)
+            settings = cell.metadata.get("mystnb", {})
+            pictures = plain_figures(cell)
             if "figure" in settings and pictures:
                 about = {"page": path.stem, "png": pictures[0]}
                 about |= {"alt": settings["image"]["alt"], "caption": settings["figure"]["caption"]}
                 figures[settings["figure"]["name"]] = about
+            elif "figure" in settings and failed:
+                figures[settings["figure"]["name"]] = None
     return figures
 
 
@@ -111,10 +119,14 @@ def slide(number: int, entry: dict[str, str], figures: dict) -> str:
 
 
 def make_slides(path: Path = BUILD / "html" / "slides.html") -> Path:
-    """Write the deck of ``book/slides.yml`` as one page that needs nothing from elsewhere."""
+    """Write the deck of ``book/slides.yml`` as one page that needs nothing from elsewhere.
+
+    Where a page failed, the slides that show what it did not come to are left out.
+    """
     deck = yaml.safe_load((BOOK / "slides.yml").read_text(encoding="utf-8"))
     figures = figures_of_pages()
-    slides = [slide(n, entry, figures) for n, entry in enumerate(deck["slides"], start=1)]
+    entries = [entry for entry in deck["slides"] if figures.get(entry["figure"], "unknown")]
+    slides = [slide(n, entry, figures) for n, entry in enumerate(entries, start=1)]
     page = text_of("slides.html").replace("{title}", html.escape(deck["title"]))
     path.write_text(page.replace("{slides}", "".join(slides)), encoding="utf-8")
     return path

@@ -1,0 +1,372 @@
+"""``make book``: a failing page harms no other, nothing needless is said, nothing is stale."""
+
+import importlib.util
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+ROOT = Path(__file__).resolve().parents[1]
+COPIED = ("pyproject.toml", "constraints.txt", "_config.yml", "book/build.py", "book/editions.py")
+COST = "from helpers.timing import report_cost\n\nreport_cost()"
+PLOT = "import matplotlib.pyplot as plt\n\nplt.plot([0, 1])\nplt.show()"
+SLIDE = "  - {{title: T, headline: Headline {0}, figure: fig-{0}, question: Q, notes: N}}\n"
+
+
+def figure(name):
+    about = {"image": {"alt": "A rising line."}, "figure": {"caption": "A.", "name": f"fig-{name}"}}
+    return new_code_cell(PLOT, metadata={"mystnb": about})
+
+
+def write_page(book, name, *cells):
+    """A page of the form that the build knows: title, place for its costs, cells, costs."""
+    span = f'<span class="page-cost" data-page="{name}">what the last cell prints</span>'
+    code = [new_code_cell(cell) if isinstance(cell, str) else cell for cell in cells]
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook = new_notebook(
+        cells=[new_markdown_cell(f"# {name}\n\nIt takes {span}."), *code, new_code_cell(COST)],
+        metadata={"kernelspec": kernel},
+    )
+    nbformat.write(notebook, book / f"{name}.ipynb")
+
+
+def build(folder):
+    command = [sys.executable, str(folder / "book" / "build.py")]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A small book, whose second page wants a file and whose front page has a broken link."""
+    folder = tmp_path_factory.mktemp("small")
+    book = folder / "book"
+    book.mkdir()
+    for name in COPIED:
+        shutil.copy(ROOT / name, folder / name)
+    for name in ("_editions", "_assets"):
+        shutil.copytree(ROOT / "book" / name, book / name)
+    chapters = "".join(f"- file: {name}\n" for name in ("sound", "failing", "other"))
+    (book / "_toc.yml").write_text(f"format: jb-book\nroot: intro\nchapters:\n{chapters}")
+    (book / "references.bib").touch()
+    (book / "intro.md").write_text("# A small book\n\n[Nothing](nothing.md)\n")
+    names = ("sound", "early", "late", "other")
+    (book / "slides.yml").write_text("title: A\nslides:\n" + "".join(map(SLIDE.format, names)))
+    write_page(book, "sound", figure("sound"), "import os\n\nos.write(2, b'beside the cells');")
+    wants = "# What is there?\nprint(open('wanted.txt').read())"
+    write_page(book, "failing", figure("early"), wants, figure("late"))
+    write_page(book, "other", figure("other"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def failed(small):
+    """What the first build said, and the site it left (a copy: the next build changes it)."""
+    done = build(small)
+    shutil.copytree(small / "_build", small / "first")
+    return done, small / "first"
+
+
+def test_each_page_is_told_as_it_ends_and_nothing_else(failed):
+    lines = failed[0].stdout.splitlines()
+    told = [re.fullmatch(r"page (\d) of 3 · (\w+) · (failed after )?\d+\.\d min", x) for x in lines]
+    assert all(told[:3]) and [line[1] for line in told[:3]] == ["1", "2", "3"], lines
+    assert {line[2]: bool(line[3]) for line in told[:3]} == {
+        "sound": False,
+        "failing": True,
+        "other": False,
+    }
+    assert lines[3] == "building the site"
+    assert len(lines) == 5 and "reports" in lines[4] and "index.html" in lines[4]
+
+
+def test_a_failing_page_is_named_in_one_line_with_cell_and_reason(failed):
+    done, site = failed
+    assert done.returncode == 1
+    warning, failure = done.stderr.splitlines()  # no traceback, and nothing that kernels print
+    assert "intro.md:3: WARNING" in warning and "nothing.md" in warning
+    assert failure == (
+        "book/failing.ipynb failed in code cell 2, `# What is there?`: "
+        "FileNotFoundError: [Errno 2] No such file or directory: 'wanted.txt'"
+    )
+    report = (site / "reports" / "failing.log").read_text()
+    assert "Traceback" in report and "IPKernelApp" not in report  # the kernel had nothing to say
+    assert [path.name for path in (site / "reports").iterdir()] == ["failing.log"]
+
+
+def test_the_other_pages_keep_costs_launch_links_and_slides(failed):
+    site = failed[1] / "html"
+    assert set(json.loads((failed[1] / "costs.json").read_text())["pages"]) == {"sound", "other"}
+    for name in ("sound", "other", "failing"):
+        page = (site / f"{name}.html").read_text()
+        assert "colab.research.google.com" in page and "data:image" not in page
+        cost = re.search(rf'<span class="page-cost" data-page="{name}">(.*?)</span>', page)[1]
+        assert re.fullmatch(r"–" if name == "failing" else r"\d+ s and \d\.\d\d GiB", cost)
+    assert "FileNotFoundError" in (site / "failing.html").read_text()
+    slides = re.findall(r"Headline (\w+)", (site / "slides.html").read_text())
+    assert slides == ["sound", "early", "other"]
+
+
+@pytest.fixture(scope="module")
+def mended(small, failed):
+    """The second build: what was missing is there, and one other page was edited."""
+    (small / "book" / "wanted.txt").write_text("It is there.")
+    (small / "book" / "intro.md").write_text("# A small book\n")
+    write_page(small / "book", "other", "print('edited')", figure("other"))
+    return build(small), small / "_build"
+
+
+def test_only_the_failed_and_the_edited_page_are_executed_again(mended):
+    done, site = mended
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    pages = [re.fullmatch(r"page \d of 2 · (\w+) · \d+\.\d min", line) for line in lines[:2]]
+    assert {page[1] for page in pages} == {"failing", "other"}
+    end = rf"The book: {site / 'html' / 'index.html'}, in \d+\.\d minutes"
+    assert lines[2] == "building the site" and re.fullmatch(end, lines[3]) and len(lines) == 4
+
+
+def test_the_mended_page_takes_the_place_of_the_failed_one(mended):
+    site = mended[1]
+    page = (site / "html" / "failing.html").read_text()
+    assert "It is there." in page and "FileNotFoundError" not in page
+    assert set(json.loads((site / "costs.json").read_text())["pages"]) == {
+        "sound",
+        "failing",
+        "other",
+    }
+    assert not list((site / "reports").iterdir())
+    assert (site / "html" / "slides.html").read_text().count("Headline") == 4
+
+
+# The parts
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """``book/build.py``, for a book in an empty folder."""
+    spec = importlib.util.spec_from_file_location("build", ROOT / "book" / "build.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    for name in ("book", "helpers/part", "data"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "constraints.txt").touch()
+    monkeypatch.setattr(module, "ROOT", tmp_path)
+    monkeypatch.setattr(module, "BUILD", tmp_path / "_build")
+    return module
+
+
+INPUTS = ["helpers/a.py", "helpers/a.js", "helpers/part/a.mplstyle", "helpers/a.html"]
+INPUTS += ["data/a.safetensors", "data/registry.txt", "constraints.txt"]
+OTHERS = ["helpers/__pycache__/a.pyc", "data/.ipynb_checkpoints/a.ipynb", "book/a.ipynb"]
+
+
+@pytest.mark.parametrize("name", INPUTS + OTHERS)
+def test_a_change_of_package_data_or_versions_makes_results_stale_and_no_other(name, module):
+    path = module.ROOT / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("old")
+    module.forget_stale_results()
+    result = module.BUILD / "result"
+    result.touch()
+    module.forget_stale_results()
+    assert result.exists()
+    path.write_text("new")
+    module.forget_stale_results()
+    assert result.exists() == (name in OTHERS)
+    path.rename(path.with_name("renamed"))
+    if name != "constraints.txt":
+        result.touch()
+        module.forget_stale_results()
+        assert result.exists() == (name in OTHERS)
+
+
+def test_a_cell_that_does_not_end_and_a_kernel_that_dies_are_failures_of_their_page(module):
+    module.LONGEST_S = 2
+    book = module.ROOT / "book"
+    write_page(book, "dies", "import os\n\nos._exit(1)")
+    write_page(book, "hangs", "1", "", "import time\n\ntime.sleep(100)")
+    dies, hangs = module.execute_notebooks(0.0)
+    assert dies.startswith("book/dies.ipynb failed in code cell 1, `import os`: DeadKernelError: ")
+    assert hangs.startswith("book/hangs.ipynb failed in code cell 2, `import time`: TimeoutError: ")
+
+
+def test_what_is_no_notebook_is_named_before_anything_is_executed(module, capsys):
+    (module.ROOT / "book" / "half.ipynb").write_text('{"cells": [')
+    write_page(module.ROOT / "book", "whole", "1")
+    assert module.main() == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    [line] = said.err.splitlines()
+    assert line.startswith("error: book/half.ipynb is no notebook: ") and "git checkout" in line
+
+
+def test_what_breaks_the_building_of_the_site_is_shown(module, capsys):
+    (module.ROOT / "_config.yml").write_text("title: A\n")
+    (module.ROOT / "book" / "_toc.yml").write_text("root: [\n")
+    assert not module.build_site()
+    assert "_toc.yml" in capsys.readouterr().err
+
+
+# The environment
+
+
+FAKE = """#!/bin/sh
+case "$*" in
+*version_info*) echo {version} ;;
+*ensurepip*) exit {no_venv} ;;
+*"-m venv"*) for folder; do :; done; {make} ;;
+*"-m pip"*) exit {no_pip} ;;
+*) exit 9 ;;
+esac
+"""
+MAKE = 'mkdir -p "$folder/bin"; cp "$0" "$folder/bin/python"; echo "$0" > "$folder/made-by"'
+
+
+@pytest.fixture
+def machine(tmp_path):
+    """A function that puts programs on a bare PATH, and one that makes an environment there."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("sh", "mkdir", "cp", "rm", "awk", "tail", "df", "make", "touch", "grep", "find"):
+        (programs / name).symlink_to(shutil.which(name))
+
+    class Machine:
+        folder = tmp_path / "checkout"
+
+        def add(self, name, text):
+            (programs / name).unlink(missing_ok=True)
+            (programs / name).write_text(text)
+            (programs / name).chmod(0o755)
+
+        def python(self, name, version, no_venv=0, make=MAKE, no_pip=0):
+            made = FAKE.format(version=version, no_venv=no_venv, make=make, no_pip=no_pip)
+            self.add(name, made)
+
+        def run(self, *command):
+            bare = {"PATH": str(programs), "HOME": str(tmp_path)}
+            return subprocess.run(
+                command, cwd=self.folder, env=bare, capture_output=True, text=True
+            )
+
+        def venv(self, *named):
+            return self.run("sh", str(ROOT / "book" / "venv.sh"), ".venv", *named)
+
+        def made_by(self):
+            path = self.folder / ".venv" / "made-by"
+            return Path(path.read_text().strip()).name if path.exists() else None
+
+    Machine.folder.mkdir()
+    return Machine()
+
+
+SHIM = "#!/bin/sh\necho command not found >&2\nexit 127\n"  # as those of pyenv
+
+
+@pytest.mark.parametrize(
+    ("there", "taken"),
+    [
+        ({"python3.11": "3.11", "python3.13": "3.13", "python3": "3.11"}, "python3.13"),
+        ({"python3.11": "3.11", "python3.12": "3.12"}, "python3.12"),
+        ({"python3.10": "3.10", "python3": "3.12"}, "python3"),
+        ({"python3.11": "3.11", "python3.14": "3.14", "python3": "3.14"}, "python3.11"),
+    ],
+)
+def test_the_newest_python_in_the_range_is_taken(there, taken, machine):
+    for name, version in there.items():
+        machine.python(name, version)
+    done = machine.venv()
+    assert (done.returncode, done.stderr, machine.made_by()) == (0, "", taken)
+    [line] = done.stdout.splitlines()
+    assert f"Python {there[taken]}" in line
+
+
+def test_a_shim_that_does_not_run_and_a_python_without_venv_are_passed_over(machine):
+    machine.add("python3.13", SHIM)
+    machine.python("python3.12", "3.12", no_venv=1)
+    machine.python("python3.11", "3.11")
+    assert machine.venv().returncode == 0 and machine.made_by() == "python3.11"
+
+
+def test_a_named_python_is_taken_though_another_is_newer(machine):
+    machine.python("python3.13", "3.13")
+    machine.python("mine", "3.14")
+    assert machine.venv("mine").returncode == 0 and machine.made_by() == "mine"
+
+
+NO_DISK = "#!/bin/sh\nprintf 'Filesystem\\n/dev/a 9 9 3000000 9%% /\\n'\n"
+BREAKS = 'mkdir -p "$folder/bin"; cp "$0" "$folder/bin/python"; echo no room >&2; exit 1'
+
+
+@pytest.mark.parametrize(
+    ("python", "named", "says"),
+    [
+        ({}, (), "no Python from 3.11 to 3.13"),
+        ({"version": "3.10"}, (), "no Python from 3.11 to 3.13"),
+        ({"version": "3.10"}, ("python3",), "PYTHON=python3 is Python 3.10, and 3.11 is needed"),
+        ({"version": "3.12"}, ("mine",), "PYTHON=mine does not run"),
+        ({"version": "3.12", "no_venv": 1}, (), "sudo apt install python3.12-venv"),
+        ({"version": "3.12", "no_venv": 1}, ("python3",), "sudo apt install python3.12-venv"),
+        ({"version": "3.12", "make": BREAKS}, (), "no room"),
+    ],
+)
+def test_what_is_missing_is_said_in_one_line_and_nothing_is_left(python, named, says, machine):
+    if python:
+        machine.python("python3", **python)
+    done = machine.venv(*named)
+    [line] = done.stderr.splitlines()
+    assert done.returncode == 1 and line.startswith(".venv was not made: ") and says in line
+    assert not (machine.folder / ".venv").exists()
+
+
+def test_too_little_disk_is_said(machine):
+    machine.python("python3", "3.11")
+    machine.add("df", NO_DISK)
+    done = machine.venv()
+    assert done.returncode == 1 and not (machine.folder / ".venv").exists()
+    [line] = done.stderr.splitlines()
+    assert "3000 MB are free here, and it needs 4 GB" in line
+
+
+def test_an_environment_that_works_is_kept_and_half_of_one_is_made_anew(machine):
+    machine.python("python3.11", "3.11")
+    machine.venv()
+    machine.python("python3.13", "3.13")
+    assert machine.venv().returncode == 0 and machine.made_by() == "python3.11"
+    assert machine.venv("python3.13").returncode == 0 and machine.made_by() == "python3.13"
+    machine.python("python3.11", "3.11", no_pip=1)  # as if pip had not come to be installed
+    machine.venv("python3.11")
+    machine.python("python3.12", "3.12")
+    machine.python("python3.13", "3.13")
+    assert machine.venv().returncode == 0 and machine.made_by() == "python3.13"
+
+
+def test_make_takes_no_environment_for_whole_whose_packages_failed_to_install(machine):
+    for name in ("Makefile", "constraints.txt", "pyproject.toml"):
+        shutil.copy(ROOT / name, machine.folder)
+    for name in ("book", "helpers", "data"):
+        (machine.folder / name).mkdir()
+    shutil.copy(ROOT / "book" / "venv.sh", machine.folder / "book")
+    missing = '*"--editable"*) [ -e package ] || {{ echo no package >&2; exit 1; }} ;;\n*"-m pip"*)'
+    text = FAKE.replace('*"-m pip"*)', missing)
+    machine.add("python3", text.format(version="3.11", no_venv=0, make=MAKE, no_pip=0))
+    stamp = machine.folder / ".venv" / ".installed"
+    for _ in range(2):
+        done = machine.run("make", ".venv/.installed")
+        assert done.returncode and "no package" in done.stderr and not stamp.exists()
+    (machine.folder / "package").touch()
+    done = machine.run("make", ".venv/.installed")
+    assert (done.returncode, done.stderr) == (0, "") and stamp.exists()
+
+
+def test_make_book_prints_no_command():
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert (
+        re.findall(r"^\t(.*book/build\.py)$", text, re.MULTILINE)
+        == ["@$(BIN)/python book/build.py"] * 2
+    )
