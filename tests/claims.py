@@ -329,7 +329,7 @@ CLAIMS: dict[str, list[Claim | Order | Words]] = {
         Claim(rf"passes: 10, median error {N}°", high=15),
     ],
     "12_map_grains": [
-        Claim(rf"grain at +{N}°", 0, 180, count=3, why="three grains were made"),
+        Claim(rf"grain at +{N}°", count=3, why="three grains were made"),
         Claim(rf"farthest from a true grain angle: {N}°", high=0.4),
         Claim(rf"median error {N}°; within 1°", high=0.5),
         Claim(rf"; within 1°: {N}% of those encoded", 80),
