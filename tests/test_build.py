@@ -271,7 +271,7 @@ SHIM = "#!/bin/sh\necho command not found >&2\nexit 127\n"  # as those of pyenv
 @pytest.mark.parametrize(
     ("there", "taken"),
     [
-        ({"python3.11": "3.11", "python3.13": "3.13", "python3": "3.11"}, "python3.13"),
+        ({f"python3.{n}": f"3.{n}" for n in (11, 12, 13)}, "python3.13"),
         ({"python3.11": "3.11", "python3.12": "3.12"}, "python3.12"),
         ({"python3.10": "3.10", "python3": "3.12"}, "python3"),
         ({"python3.11": "3.11", "python3.14": "3.14", "python3": "3.14"}, "python3.11"),
