@@ -558,8 +558,8 @@ CLAIMS: dict[str, list[Claim | Order | Words]] = {
         Words("each column the same true one in every frame: True"),
         Words(r"the new one is seen in frames \[ 8  9 10 11 12 13 14 15\]"),
         Words("store begun: False"),
-        Words(r"done before: \[\d+(?:, \d+){0,3}\]\n", why="one to four were located"),
-        Words(r"done now: +\[\d+(?:, \d+){7}\]\n", why="all but the damaged one"),
+        Words(r"done before: \[ *\d+(?: +\d+){0,3} *\]\n", why="one to four were located"),
+        Words(r"done now: +\[ *\d+(?: +\d+){7} *\]\n", why="all but the damaged one"),
         Words(r"left out: +\{7: [^,{}]*\}"),
         Words("what was done is written again: False"),
         *(
