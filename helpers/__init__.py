@@ -2,7 +2,7 @@
 
 One module is one step of the way from a microscope file to maps::
 
-    io -> drift -> segmentation -> columns -> subimages -> rvae -> angles -> maps
+    io -> drift -> segmentation -> columns -> subimages -> kinds -> rvae -> angles -> maps
 
 Every public name below is importable from here; its module (and torch with it) is loaded when the
 name is first used.
@@ -22,8 +22,10 @@ _NAMES = {  # module: its public names
     "subimages": "cut_subimages",
     "window": "WindowReport window_report",
     "frames": "FrameStore process_stack",
+    "kinds": "Kinds find_kinds",
     "rvae": "RVAE",
     "encoding": "Encoding",
+    "agreement": "Agreement compare_encodings",
     "angles": "align_gauge fold_angles lattice_direction posterior_order rotational_order "
     "symmetry_scores",
     "maps": "angle_map latent_map save_results",

@@ -37,6 +37,8 @@ def reference_motif(series, g: torch.Tensor) -> torch.Tensor:
     motifs stand nearly alike already. Only a small turn is left to find: of several ways to align
     two motifs of nearly fourfold symmetry, the one nearest to zero.
     """
+    if len(g) == 0:
+        return g.new_zeros(g.shape[1])
     reference = g[(g - g.mean(0)).norm(dim=-1).argmin()]
     for _ in range(5):  # each motif turned onto the last mean
         turn = series.nearest_angle(series.of(g, reference.expand_as(g)))

@@ -113,6 +113,8 @@ def _write_maps(folder: Path, places, encoding, shape, pixel_size_nm, order: int
     field = {"shape": shape, "pixel_size_nm": pixel_size_nm}
     angle_map(places, encoding.angle, order=order, **field).save(folder / "angle.hspy")
     for n, latent in enumerate(encoding.latent.T, start=1):
+        if not encoding.living[n - 1]:  # a map of it would show noise
+            continue
         latent_map(places, latent, title=f"latent {n}", **field).save(folder / f"latent_{n}.hspy")
 
 

@@ -6,11 +6,17 @@ Nothing in such a file can be executed, unlike in a pickle.
 import json
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-FORMAT = "rvae-stem-book model 1"
+from .kinds import Kinds
+from .mixture import Mixture, Turns
+from .pieces import Pieces
+
+FORMAT = "rvae-stem-book model 2"
+PREFIX = "kinds."  # of the tensors that belong to the kinds
 
 
 def write_model(path: str | Path, tensors: dict[str, torch.Tensor], settings: dict) -> Path:
@@ -31,3 +37,43 @@ def read_model(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
             raise ValueError(f"its format is {header.get('format')!r}")
         tensors = {name: stored.get_tensor(name) for name in stored.keys()}
         return tensors, json.loads(header["settings"])
+
+
+def tensors_of(kinds: Kinds) -> tuple[dict[str, torch.Tensor], dict]:
+    """What is kept of kinds: tensors and settings. The sub-images they were found in are not."""
+    pieces = kinds.pieces
+    tensors = {
+        "motifs": torch.as_tensor(kinds.motifs),
+        "likeness": torch.as_tensor(kinds.likeness),
+        "pieces": pieces.mixture.motifs.cpu(),
+        "log_share": pieces.mixture.log_share.cpu(),
+        "kind": pieces.kind.cpu(),
+    }
+    settings = {
+        "names": list(kinds.names),
+        "share": kinds.share.tolist(),
+        "order": [int(order) for order in kinds.order],
+        "variance": pieces.mixture.variance,
+    }
+    return {PREFIX + name: tensor.contiguous() for name, tensor in tensors.items()}, settings
+
+
+def kinds_from(tensors: dict, settings: dict, basis) -> tuple[Kinds, dict[str, torch.Tensor]]:
+    """The kinds, of no sub-images, and the tensors that are not theirs."""
+    own = {name.removeprefix(PREFIX): t for name, t in tensors.items() if name.startswith(PREFIX)}
+    others = {name: t for name, t in tensors.items() if not name.startswith(PREFIX)}
+    mixture = Mixture(Turns(basis), own["pieces"], own["log_share"], float(settings["variance"]))
+    order = np.array(settings["order"], dtype=int)
+    pieces = Pieces(basis, mixture, own["kind"], list(settings["names"]), order)
+    kinds = Kinds(
+        motifs=own["motifs"].numpy(),
+        names=list(settings["names"]),
+        share=np.array(settings["share"]),
+        order=order,
+        likeness=own["likeness"].numpy(),
+        kind=np.zeros(0, int),
+        probability=np.zeros((0, len(order))),
+        turn=np.zeros(0),
+        pieces=pieces,
+    )
+    return kinds, others

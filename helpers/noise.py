@@ -76,11 +76,12 @@ class Noise:
 
 
 @torch.no_grad()
-def measure_noise(motifs, basis: DiskHarmonics, c: torch.Tensor, of_class: torch.Tensor) -> Noise:
+def measure_noise(motifs, pieces, basis: DiskHarmonics, c, of_class) -> Noise:
     """Noise of normalised coefficients (M, K) of classes (M, n) about trained `motifs`."""
     some = slice(None, None, -(-len(c) // SAMPLE))
     c, of_class = c[some], of_class[some]
-    z, series = motifs.propose(motifs.upright(c, of_class), of_class)[0], motifs.series
+    upright = motifs.seen(pieces.upright(c)[0], pieces)
+    z, series = motifs.propose(upright, of_class)[0], motifs.series
     g = motifs.draw(z, of_class)
     turned = series.rotate(g, series.best_angle(series.of(c, g)))
     moved = turned @ motifs.shifted.slopes  # (2, M, K)

@@ -5,10 +5,12 @@ import torch
 
 GRID_PER_ORDER = 8  # grid points in one period of the finest wave: no maximum is overlooked
 N_MODES = 8  # maxima of a posterior that are followed: alternatives the data leave open
+NEAR_ZERO = np.radians(40)  # where the angle of a sub-image that stands upright is looked for
 NARROW = 0.7  # steps of the grid: a maximum narrower than this is integrated as a Gaussian
 NEARLY_BEST = 0.5  # of the highest overlap of two motifs: what counts as another way to align them
 LOWEST_ON_GRID = 0.92  # of its height: a maximum at the point of the grid beside it
 NEGLIGIBLE_NATS = 12  # a maximum lower by more adds nothing
+NOTHING = -60.0  # of a logarithm: exp of much less gives denormal numbers, which are slow
 
 
 class AngleSeries(torch.nn.Module):
@@ -86,6 +88,26 @@ class AngleSeries(torch.nn.Module):
             value, mean_waves = self._integrate(series)
         return value + (mean_waves * (series - series.detach())).sum(-1)
 
+    def log_mean_near_zero(self, series: torch.Tensor) -> torch.Tensor:
+        """The same, from the highest maximum near the angle zero alone, as a Gaussian (B,).
+
+        For a series that is held there by a prior: other maxima do not count.
+        """
+        with torch.no_grad():
+            near = self.grid.abs() <= NEAR_ZERO
+            angle = self.grid[near][(series @ self.waves[:, near]).argmax(-1)]
+            for _ in range(2):  # Newton's steps
+                height, slope, bend = self.at(series, angle)
+                bend = bend.clamp_min(0.01 / self.step**2)
+                step = (slope / bend).clamp(-self.step / 2, self.step / 2)
+                angle = angle + step
+            value = height + slope * step / 2 - (bend.log() + np.log(2 * np.pi)) / 2
+            phase = angle[:, None] * self.orders
+            fading = (-(self.orders**2) / (2 * bend[:, None])).exp()  # mean wave of a Gaussian
+            waves = [torch.ones_like(height)[:, None], fading * phase.cos(), fading * phase.sin()]
+            mean_waves = torch.cat(waves, dim=-1)
+        return value + (mean_waves * (series - series.detach())).sum(-1)
+
     def _integrate(self, series: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """log of the mean over the circle (B,), and the mean waves (B, 2m + 1).
 
@@ -97,7 +119,7 @@ class AngleSeries(torch.nn.Module):
         narrow = self._parabola(on_grid, self._all_rows(series), index)[1] * NARROW**2 > 1
         if narrow.all():
             return self._gaussian_sum(series, on_grid)
-        weight = (on_grid - highest[:, None]).exp()
+        weight = (on_grid - highest[:, None]).clamp_min(NOTHING).exp()
         total = weight.sum(-1)
         value = highest + (total / len(self.grid)).log()
         mean_waves = weight @ self.waves.T / total[:, None]
@@ -140,6 +162,7 @@ class AngleSeries(torch.nn.Module):
         least = torch.lerp(series[:, :1], on_grid.amax(-1, keepdim=True), LOWEST_ON_GRID)
         top = (on_grid >= on_grid.roll(1, -1)) & (on_grid > on_grid.roll(-1, -1))
         top &= on_grid > least - NEGLIGIBLE_NATS
+        top.scatter_(-1, on_grid.argmax(-1, keepdim=True), True)  # of a flat one, any
         row, index = top.nonzero(as_tuple=True)
         angle, height, bend = self._refine(series[row], on_grid, row, index)
         bend = bend.clamp_min(0.01 / self.step**2)  # a shoulder is no wide maximum

@@ -1,7 +1,8 @@
 """A variational autoencoder that knows what a rotation is: trained, used, saved and loaded.
 
-What it believes of a sub-image, and the loss, stand in `helpers.motifs`; the loop that trains it in
-`helpers.training`; what it says of sub-images in `helpers.encoding`.
+Which motifs there are is found first, in `helpers.kinds`. What the model believes of a sub-image,
+and the loss, stand in `helpers.motifs`; the loop that trains it in `helpers.training`; what it says
+of sub-images in `helpers.encoding`.
 """
 
 import warnings
@@ -17,16 +18,15 @@ from .encoding import Encoding, encode_all
 from .gauge import choose_axes, reference_motif
 from .harmonics import DiskHarmonics, data_band_limit
 from .images import as_positive, as_whole, warn_of_other_pixel_size
-from .model_file import read_model, write_model
+from .kinds import Kinds, describe
+from .model_file import kinds_from, read_model, tensors_of, write_model
 from .motifs import CLASS_SIZE, Motifs
 from .noise import SAMPLE, Contrast, Noise, measure_noise
+from .pieces import find_pieces, require_enough
+from .start import first_latents
 from .training import train
 
-MIN_SUBIMAGES = 16
 ENOUGH_SUBIMAGES = 200
-LEAST_NATS = 0.5  # a sub-image: of noise, a template that fits it by chance explains less,
-NATS_BY_HEART = 10  # … or this times K / M, where few sub-images were learnt by heart
-NOTHING_SEEN = 1e4  # overdispersion that makes any posterior flat
 OPTIONS = ("latent_dim", "seed", "beta", "offsets")  # of a model, kept in its file
 LEARNT = ("classes", "pixel_size_nm", "history")  # likewise
 
@@ -41,10 +41,11 @@ class RVAE:
     latent_dim : int
         How many numbers besides the angle describe a motif.
     seed : int
-        Same seed, same machine: same model.
+        Same seed, same machine: same model. Another seed, another machine: the same angles and
+        latents within what is stated of them.
     beta : float
-        Weight of the prior on z, annealed from 31 times this value. At 1 the loss is a bound on
-        the evidence, since the noise level is learned; larger values make simpler latents.
+        Weight of the prior on z. At 1 the loss is a bound on the evidence, since the noise level
+        is learned; larger values make simpler latents.
     band_limit : float, optional
         Of the disk harmonics; by default it is read from the spectrum of the sub-images.
     offsets : bool
@@ -56,6 +57,9 @@ class RVAE:
     ----------
     history : list of dict
         One row a pass: epoch, loss, misfit (-log p), kl, beta, sigma, learning_rate.
+    kinds : Kinds
+        Of motifs in the stack it was trained on. Of a loaded model, `kinds.apply(stack)` tells the
+        kinds of sub-images.
     classes : list of str
         That it was trained with; often none.
 
@@ -70,19 +74,25 @@ class RVAE:
         band_limit: float | None = None, offsets: bool = False, device: str = "auto",
     ):  # fmt: skip
         self.latent_dim = as_whole("latent_dim", latent_dim, 1)
-        self.seed, self.offsets = int(seed), bool(offsets)
+        self.seed = int(seed)
+        self.offsets = bool(offsets)
         self.device = pick_device(device)
-        self.beta, self._wished_limit = as_positive("beta", beta), band_limit
+        self.beta = as_positive("beta", beta)
+        self._wished_limit = band_limit
         self.history, self.classes, self.pixel_size_nm = [], [], None
-        self._lay_out(DiskHarmonics.build(window_px, band_limit))
+        self.basis = DiskHarmonics.build(window_px, band_limit)
+        self._forget()
 
-    def _lay_out(self, basis: DiskHarmonics) -> None:
-        """New networks on a basis; the global random state is left as it was."""
-        self.basis = basis
-        self._contrast = self._noise = None  # of the training stack, as long as it is trained
+    def _forget(self) -> None:
+        """Nothing is learnt yet: what follows is of the training stack, once it is trained."""
+        self.kinds = self._motifs = self._contrast = self._noise = None
+
+    def _lay_out(self, n_kinds: int) -> None:
+        """New networks on the basis; the global random state is left as it was."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            motifs = Motifs(basis, self.latent_dim, len(self.classes), self.offsets)
+            shape = {"n_classes": len(self.classes), "n_kinds": n_kinds, "offsets": self.offsets}
+            motifs = Motifs(self.basis, self.latent_dim, **shape)
         self._motifs = motifs.to(self.device)
 
     def __repr__(self) -> str:
@@ -94,7 +104,7 @@ class RVAE:
 
     def fit(
         self, stack, *, epochs: int | None = None, progress: bool = True,
-        pixel_size_nm: float | None = None, classes=None, watch=None,
+        pixel_size_nm: float | None = None, kinds: Kinds | None = None, classes=None, watch=None,
     ) -> "RVAE":  # fmt: skip
         """Train on sub-images (M, w, w) and return the model.
 
@@ -103,11 +113,13 @@ class RVAE:
         stack : (M, w, w)
             An array, which may be memory-mapped: it is read in parts.
         epochs : int, optional
-            Exactly this many passes over all sub-images; by default training stops by itself.
+            Exactly this many passes over all sub-images; by default as many as are needed.
         progress : bool
             Show a bar with the loss and its parts.
         pixel_size_nm : float, optional
             Remembered, and compared when the model encodes another image.
+        kinds : Kinds, optional
+            From `find_kinds`, of windows of this size; by default they are found here.
         classes : (M,) of str or int, optional
             What is known of each sub-image, such as its sublattice. Latents and angles then tell
             what varies *within* a class, and `encode` and `decode` want classes too.
@@ -117,50 +129,94 @@ class RVAE:
         Raises
         ------
         ValueError
-            If the stack has the wrong shape, holds too few sub-images, NaN, or no contrast.
+            If the stack has the wrong shape, holds too few sub-images, NaN, or no contrast, or the
+            kinds are of windows of another size.
         """
         epochs = epochs if epochs is None else as_whole("epochs", epochs, 1)
         self.classes = [] if classes is None else [str(k) for k in np.unique(classes)]
-        stored, window_px = getattr(stack, "sample", None), self.basis.window_px  # of a FrameStore
-        if stored and stack.basis.window_px != window_px:
-            has = f"the store holds windows of {stack.basis.window_px} px"
-            raise ValueError(f"window_px={window_px}, but {has}: train an RVAE of that size")
-        limit = stack.basis.band_limit if stored else self._wished_limit
-        limit = limit or data_band_limit(stack, window_px)
-        self._lay_out(DiskHarmonics.build(window_px, limit))  # a second fit starts anew
-        c = self._coefficients(stored([self.seed, 0]) if stored else stack)
-        if len(c) < MIN_SUBIMAGES:
-            few = f"{len(c)} sub-images, but at least {MIN_SUBIMAGES} are needed to learn a motif"
-            raise ValueError(f"{few}: use a larger image or a smaller window")
-        self._contrast, self.pixel_size_nm = Contrast.of(c, self.basis), pixel_size_nm
-        c, of_class = self._prepare(c, self._contrast), self._one_hot(classes, len(c))
+        self._forget()  # a second fit starts anew
+        self.basis = self._basis_for(stack, kinds)
+        stored = getattr(stack, "sample", None)  # of a FrameStore
+        raw = self._coefficients(stored([self.seed, 0]) if stored else stack)
+        require_enough(len(raw))
+        contrast = Contrast.of(raw, self.basis)
+        c, of_class = self._prepare(raw, contrast), self._one_hot(classes, len(raw))
+
+        def others(number: int) -> dict:
+            other = self._prepare(stored([self.seed, number]), contrast)
+            return self._begin(pieces, other, self._one_hot(None, len(other)))
+
         with one_thread():
+            if kinds is None:
+                pieces = find_pieces(c, self.basis, seed=self.seed)
+            else:
+                pieces = kinds.pieces.to(self.device)
+            self._lay_out(pieces.count)
+            data = self._begin(pieces, c, of_class)
             options = {"epochs": epochs, "beta": self.beta, "seed": self.seed}
-            options |= {"progress": progress, "watch": watch}
-            others = stored and (lambda n: self._prepare(stored([self.seed, n]), self._contrast))
-            self.history = train(self._motifs, c, of_class, draw=others, **options)
+            options |= {"progress": progress, "watch": watch, "draw": others if stored else None}
+            self.history = train(self._motifs, data, **options)
+            self._contrast, self.pixel_size_nm = contrast, pixel_size_nm
+            self.kinds = describe(pieces, c, contrast)
             self._settle(c, of_class)
         return self
+
+    def _begin(self, pieces, c: torch.Tensor, of_class: torch.Tensor) -> dict:
+        """What training needs of coefficients (M, K): they stand upright, latents have a start."""
+        upright, kind = pieces.upright(c)
+        seen = self._motifs.seen(upright, pieces)
+        first = first_latents(seen, kind, self.latent_dim)
+        if self.offsets:
+            first = 0 * first
+        return {"upright": upright, "seen": seen, "of_class": of_class, "first": first}
+
+    def _basis_for(self, stack, kinds: Kinds | None) -> DiskHarmonics:
+        """The basis in which a stack is learned: that of the kinds or the store, where given."""
+        window_px = self.basis.window_px
+        for given, holder in ((kinds and kinds.pieces.basis, "the kinds are of"),
+                              (getattr(stack, "basis", None), "the store holds")):  # fmt: skip
+            if given is None:
+                continue
+            if given.window_px != window_px:
+                raise ValueError(
+                    f"window_px={window_px}, but {holder} windows of {given.window_px} px: "
+                    "train an RVAE of that size"
+                )
+            return given
+        limit = self._wished_limit or data_band_limit(stack, window_px)
+        return DiskHarmonics.build(window_px, limit)
 
     # ------------------------------------------------------- after the training
 
     @torch.no_grad()
     def _settle(self, c: torch.Tensor, of_class: torch.Tensor) -> None:
         """Choose the axes of the latents, fix the zero of the angle, and measure the noise."""
-        least = max(LEAST_NATS, NATS_BY_HEART * len(self.basis) / len(c))
-        some, motifs = slice(None, None, -(-len(c) // SAMPLE)), self._motifs
+        motifs, pieces = self._motifs, self._pieces
+        if unknown := [name for name, n in zip(pieces.names, pieces.order, strict=True) if n == 0]:
+            warnings.warn(
+                f"the turn of {', '.join(unknown)} is not known: these motifs are round, or the "
+                "noise hides their turn; angles are stated as unknown",
+                stacklevel=4,
+            )
+        if not pieces.names:
+            warnings.warn(
+                "a turn explains nothing of sub-images that were held back: this looks like noise, "
+                "and angles are stated as unknown; check image, columns and window",
+                stacklevel=4,
+            )
+        some = slice(None, None, -(-len(c) // SAMPLE))
         c, of_class = c[some], of_class[some]
-        z = motifs.propose(motifs.upright(c, of_class), of_class)[0]
+        upright, kind = pieces.upright(c)
+        z = motifs.propose(motifs.seen(upright, pieces), of_class)[0]
         motifs.axes.copy_(choose_axes(lambda z: motifs.draw(z, of_class), z))
         g = motifs.draw(z, of_class)
-        motifs.reference.copy_(reference_motif(motifs.series, g))
-        nats = float(motifs.evidence_of_turn(c, g).mean())
-        if nats < least:
-            found = f"a turn explains {nats:.2f} nats of a sub-image, less than {least:.2g}"
-            why = "this looks like noise, or like round motifs, and angles are stated as unknown"
-            warnings.warn(f"{found}: {why}; check image, columns and window", stacklevel=4)
-        noise = measure_noise(motifs, self.basis, c, of_class)
-        self._noise = noise if nats >= least else replace(noise, overdispersion=NOTHING_SEEN)
+        for number in range(pieces.count):
+            motifs.reference[number] = reference_motif(motifs.series, g[kind == number])
+        self._noise = measure_noise(motifs, pieces, self.basis, c, of_class)
+
+    @property
+    def _pieces(self):
+        return self.kinds.pieces
 
     # ------------------------------------------------------------------- using
 
@@ -201,9 +257,9 @@ class RVAE:
             remedy = f'under {ENOUGH_SUBIMAGES} use normalization="model" for parts of one image'
             warnings.warn(f"{found}; {remedy}", stacklevel=3)  # no_grad lies between
         c = self._prepare(c, Contrast.of(c, self.basis) if anew else self._contrast)
-        if anew and noise.overdispersion < NOTHING_SEEN:
-            noise = measure_noise(self._motifs, self.basis, c, of_class)
-        return encode_all(self._motifs, c, of_class, noise)
+        if anew:
+            noise = measure_noise(self._motifs, self._pieces, self.basis, c, of_class)
+        return encode_all(self._motifs, self._pieces, c, of_class, noise)
 
     @torch.no_grad()
     def decode(self, latent, angle=0.0, *, classes=None) -> np.ndarray:
@@ -218,7 +274,8 @@ class RVAE:
         z = torch.as_tensor(latent, device=self.device) @ self._motifs.axes
         g = self._motifs.draw(z, self._one_hot(classes, len(z)))
         angle = torch.tensor(np.broadcast_to(angle, len(g)), dtype=g.dtype, device=self.device)
-        g = self._motifs.series.rotate(g, angle - self._motifs.gauge(g))
+        kind = self._pieces.kind[self._pieces.nearest(g)]
+        g = self._motifs.series.rotate(g, angle - self._motifs.gauge(g, kind))
         motifs = self.basis.synthesise(g.cpu().numpy())
         return motifs * np.float32(self._contrast.gain) + np.float32(self._contrast.offset)
 
@@ -252,7 +309,8 @@ class RVAE:
         settings = {name: getattr(self, name) for name in (*OPTIONS, *LEARNT)}
         settings |= {"window_px": self.basis.window_px, "band_limit": self.basis.band_limit}
         settings |= {"contrast": asdict(self._contrast), "noise": asdict(self._noise)}
-        return write_model(path, self._motifs.state_dict(), settings)
+        of_kinds, settings["kinds"] = tensors_of(self.kinds)
+        return write_model(path, self._motifs.state_dict() | of_kinds, settings)
 
     @classmethod
     def load(cls, path: str | Path, *, device: str = "auto") -> "RVAE":
@@ -269,7 +327,9 @@ class RVAE:
             names = ("window_px", "band_limit", *OPTIONS)
             model = cls(device=device, **{name: settings[name] for name in names})
             vars(model).update({name: settings[name] for name in LEARNT})
-            model._lay_out(model.basis)
+            model.kinds, weights = kinds_from(weights, settings["kinds"], model.basis)
+            model.kinds = replace(model.kinds, pieces=model._pieces.to(model.device))
+            model._lay_out(model._pieces.count)
             model._motifs.load_state_dict(weights)
             model._contrast = Contrast(**settings["contrast"])
             model._noise = Noise(**settings["noise"])

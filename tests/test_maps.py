@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from helpers import RVAE, Columns, Encoding
+from helpers.encoding import Ways
 from helpers.maps import angle_map, latent_map, save_results
 
 SHAPE, NM = (60, 90), 0.02
@@ -30,7 +31,10 @@ def encoding():
     angle, residual = rng.normal(size=(2, m))
     latent, latent_sd, offset = rng.normal(size=(3, m, 2))
     peak = angle[:, None], np.ones((m, 1)), np.full((m, 1), 0.01)
-    return Encoding(angle, latent, latent_sd, residual, offset, *peak, np.zeros((m, 3)))
+    latent_sd = np.array([0.1, 0.1]) * np.abs(latent_sd)
+    kinds = np.zeros(m, int), np.ones((m, 1)), np.ones(m, int)
+    ways = Ways(np.arange(m), np.ones(m), np.zeros((m, 3), np.float32))
+    return Encoding(angle, latent, latent_sd, residual, offset, *kinds, *peak, ways)
 
 
 def at(signal, places):

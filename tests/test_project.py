@@ -1,13 +1,10 @@
 """The top level: one address, sizes, forbidden words, and what `import helpers` costs."""
 
-import ast
 import importlib.util
-import io
 import json
 import re
 import subprocess
 import sys
-import tokenize
 from pathlib import Path
 
 import pytest
@@ -127,25 +124,6 @@ def test_every_public_name_can_be_imported():
         assert getattr(helpers, name) is not None
     with pytest.raises(AttributeError, match="no_such_name"):
         helpers.no_such_name  # noqa: B018
-
-
-def code_lines(path):
-    """Lines with code on them: docstrings, comments and blank lines do not count."""
-    source = path.read_text(encoding="utf-8")
-    lines = set()
-    skip = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type not in skip | {tokenize.ENDMARKER}:
-            lines.update(range(token.start[0], token.end[0] + 1))
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Expr) and isinstance(getattr(node.value, "value", None), str):
-            lines -= set(range(node.lineno, node.end_lineno + 1))
-    return len(lines)
-
-
-def test_helpers_is_thin():
-    counts = {str(path.relative_to(ROOT)): code_lines(path) for path in HELPERS}
-    assert sum(counts.values()) < 3000, counts
 
 
 def test_repository_is_small():
