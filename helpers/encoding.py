@@ -192,7 +192,7 @@ def _in_one_way(motifs, pieces, c, of_class, noise: Noise, turn) -> dict:
     g = torch.where(allowed.to(c.device), g, 0.0)
     spread = c.new_tensor([noise.effective_sigma, noise.shift_px]).log()
     evidence = motifs.shifted.evidence(c, g, *spread)
-    evidence = evidence + (log_variance - z.square()).sum(-1) / 2
+    evidence = evidence + log_variance.sum(-1) / 2 + motifs.log_prior(z, kind)
     return {"z": z, "log_variance": log_variance, "g": g, "kind": kind, "evidence": evidence}
 
 

@@ -7,21 +7,25 @@ choices are conventions, not physics.
 import torch
 
 
-def choose_axes(decoder, z: torch.Tensor) -> torch.Tensor:
+def choose_axes(decoder, z: torch.Tensor, fixed: int = 0) -> torch.Tensor:
     """Orthonormal directions (d, d) of latents z (M, d), one a row, in the order reported.
 
-    `decoder(z)` draws the motifs (M, K).
+    `decoder(z)` draws the motifs (M, K). The first `fixed` latents are axes already: their prior
+    tells them from the others.
 
-    One axis follows the brightness as far as a straight line can; the others, at right angles to
-    it, do not. They are sorted by the variance of the decoded motif along each, and + is the
-    brighter end.
+    Of the others one axis follows the brightness as far as a straight line can; the rest, at right
+    angles to it, does not. All are sorted by the variance of the decoded motif along each, and + is
+    the brighter end.
     """
     middle, spread = z.mean(0), z - z.mean(0)
     motif = decoder(z)
-    together = spread.T @ (motif - motif.mean(0)) / len(z)  # (d, K)
-    bright = together[:, :1] / together[:, :1].norm().clamp_min(1e-12)
-    others = torch.linalg.svd(together - bright @ (bright.T @ together))[0]
-    axes = torch.linalg.qr(torch.cat([bright, others], dim=1))[0].T
+    axes = torch.eye(z.shape[1], dtype=z.dtype, device=z.device)
+    if fixed < z.shape[1]:
+        together = spread[:, fixed:].T @ (motif - motif.mean(0)) / len(z)  # (d - fixed, K)
+        bright = together[:, :1] / together[:, :1].norm().clamp_min(1e-12)
+        others = torch.linalg.svd(together - bright @ (bright.T @ together))[0]
+        turned = torch.linalg.qr(torch.cat([bright, others], dim=1))[0].T
+        axes[fixed:, fixed:] = turned
     alone = [decoder(middle + (spread @ axis)[:, None] * axis) for axis in axes]
     order = torch.stack([g.var(dim=0).sum() for g in alone]).argsort(descending=True)
     slopes = torch.stack([((spread @ axes[j]) * alone[j][:, 0]).mean() for j in order])

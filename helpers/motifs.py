@@ -6,13 +6,17 @@ is exact and the overlap of data and turned motif is a short Fourier series in t
 is summed over *all* angles::
 
     log p(c|z) = log mean_theta exp(-|c - R_theta g(z)|^2 / 2 s^2) - K log s
-    loss       = -E_q(z|c) log p(c|z) + beta * KL(q(z|c) || N(0, 1))
+    loss       = -E_q(z|c) log p(c|z) + beta * KL(q(z|c) || p(z|kind))
 
 An encoder network proposes z from the coefficients c of a sub-image that stands as the motifs of
 its kind do (`helpers.kinds`); a decoder network draws g(z). While they learn, the angle that is
 left is held near zero, so that no motif can turn away from the others of its kind. The noise level
 s is learned, so that the data themselves weigh misfit against prior (as in the calibrated decoders
 of Rybkin, Daniilidis and Levine, ICML 2021).
+
+The prior of z is normal, of unit spread, but for the first latent where there are several kinds:
+there each kind has a narrow place of its own. So one latent tells the kinds apart, and the others
+what varies within them.
 
 The idea of a VAE with the rotation kept apart from z is that of Bepler et al., arXiv:1909.11663.
 What differs: no network draws pixels, and the angle is marginalised, not encoded.
@@ -29,6 +33,7 @@ from .shifts import START, ShiftedSeries
 from .training import network
 
 CLASS_SIZE = 3.0  # of the entry that marks a class: farther apart than latents of one class
+PLACE_SD = 0.15  # of a kind along the first latent
 HELD = 400.0  # concentration of the von Mises prior on the angle left while motifs learn: 3 degrees
 
 
@@ -49,6 +54,12 @@ class Motifs(nn.Module):
         self.log_shift = nn.Parameter(torch.tensor(START))  # of the window's centre, in pixels
         self.register_buffer("axes", torch.eye(latent_dim))  # (d, d), rows: latents in terms of z
         self.register_buffer("reference", torch.zeros(n_kinds, len(basis)))  # their angle is zero
+        several = n_kinds > 1 and latent_dim > 1
+        self.fixed = int(several)  # latents whose meaning is settled: that of the kinds
+        self.register_buffer("places", torch.zeros(n_kinds))  # of the kinds along the first latent
+        prior_sd = torch.ones(latent_dim)
+        prior_sd[: self.fixed] = PLACE_SD
+        self.register_buffer("prior_sd", prior_sd)
         self.shifted = ShiftedSeries(basis)  # what is encoded may always lie off its centre
         self.series = self.shifted if offsets else AngleSeries(basis)
         self.log_held = float(HELD + np.log(special.i0e(HELD)))
@@ -61,6 +72,16 @@ class Motifs(nn.Module):
         """Mean and log-variance of z, (B, d) each, from sub-images that stand upright."""
         mean, log_variance = self.encoder(torch.cat([upright, of_class], dim=-1)).chunk(2, dim=-1)
         return mean, log_variance.clamp(-12, 6)
+
+    def prior_mean(self, kind: torch.Tensor) -> torch.Tensor:
+        """Mean (B, d) of the prior of z of sub-images of kinds (B,)."""
+        mean = self.prior_sd.new_zeros(len(kind), len(self.prior_sd))
+        mean[:, : self.fixed] = self.places[kind, None]
+        return mean
+
+    def log_prior(self, z: torch.Tensor, kind: torch.Tensor) -> torch.Tensor:
+        """log p(z|kind) (B,), up to a constant."""
+        return -((z - self.prior_mean(kind)) / self.prior_sd).square().sum(-1) / 2
 
     def gauge(self, g: torch.Tensor, kind: torch.Tensor) -> torch.Tensor:
         """Turn (B,) of each motif (B, K) against the reference motif of its kind (B,)."""
@@ -82,7 +103,8 @@ class Motifs(nn.Module):
         """misfit + beta * KL, then its parts; averages over a batch.
 
         The batch holds `upright` sub-images (B, K), what is `seen` of them (B, K), their classes
-        `of_class` (B, n), and the `first` latents (B, d); `pull` says how strongly these lead.
+        `of_class` (B, n), their `kind` (B,), and the `first` latents (B, d); `pull` says how
+        strongly these lead.
         """
         mean, log_variance = self.propose(batch["seen"], batch["of_class"])
         chosen = torch.randn(mean.shape, generator=chance, device=mean.device)
@@ -92,7 +114,9 @@ class Motifs(nn.Module):
         held = torch.zeros_like(series)
         held[:, 1] = HELD
         misfit = -(self.series.log_mean_near_zero(series + held) - self.log_held + rest).mean()
-        kl = (mean.square() + log_variance.exp() - 1 - log_variance).sum(-1).mean() / 2
+        off = (mean - self.prior_mean(batch["kind"])) / self.prior_sd
+        log_ratio = log_variance - 2 * self.prior_sd.log()
+        kl = (off.square() + log_ratio.exp() - 1 - log_ratio).sum(-1).mean() / 2
         loss = misfit + beta * kl
         if pull > 0:
             loss = loss + pull * (mean - batch["first"]).square().sum(-1).mean()

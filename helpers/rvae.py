@@ -166,9 +166,13 @@ class RVAE:
         upright, kind = pieces.upright(c)
         seen = self._motifs.seen(upright, pieces)
         first = first_latents(seen, kind, self.latent_dim)
-        if self.offsets:
-            first = 0 * first
-        return {"upright": upright, "seen": seen, "of_class": of_class, "first": first}
+        motifs = self._motifs
+        if motifs.fixed:
+            motifs.places[kind] = first[:, 0]
+        if self.offsets:  # or the latents would learn to tell the shifts
+            first[:, motifs.fixed :] = 0
+        data = {"upright": upright, "seen": seen, "of_class": of_class}
+        return data | {"kind": kind, "first": first}
 
     def _basis_for(self, stack, kinds: Kinds | None) -> DiskHarmonics:
         """The basis in which a stack is learned: that of the kinds or the store, where given."""
@@ -208,7 +212,7 @@ class RVAE:
         c, of_class = c[some], of_class[some]
         upright, kind = pieces.upright(c)
         z = motifs.propose(motifs.seen(upright, pieces), of_class)[0]
-        motifs.axes.copy_(choose_axes(lambda z: motifs.draw(z, of_class), z))
+        motifs.axes.copy_(choose_axes(lambda z: motifs.draw(z, of_class), z, motifs.fixed))
         g = motifs.draw(z, of_class)
         for number in range(pieces.count):
             motifs.reference[number] = reference_motif(motifs.series, g[kind == number])

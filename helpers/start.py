@@ -14,7 +14,7 @@ REACH = 2.5  # of a first latent, in standard deviations: outliers do not lead
 def first_latents(upright: torch.Tensor, kind: torch.Tensor, latent_dim: int) -> torch.Tensor:
     """Latents (M, d) of sub-images (M, K) that stand upright, of kinds (M,).
 
-    One latent, if there are several kinds and a second latent, tells the kinds apart: they stand at
+    The first, if there are several kinds and a second latent, tells the kinds apart: they stand at
     even steps, in the order of the main difference of their mean motifs. The others are principal
     components of what varies within the kinds, in standard deviations. Signs follow brightness.
     """
