@@ -8,7 +8,6 @@ from scipy import special
 
 from .angles import fold_angles
 from .noise import Noise
-from .pieces import symmetric
 from .posterior import N_MODES
 
 NARROW_RAD = 0.02  # below this a maximum of the posterior counts as Gaussian
@@ -185,11 +184,15 @@ def _encode_part(motifs, pieces, c, of_class, noise: Noise):
 def _in_one_way(motifs, pieces, c, of_class, noise: Noise, turn) -> dict:
     """What sub-images (B, K) are if they are turned by `turn` (B,): latents, motif, kind."""
     upright = motifs.series.rotate(c, -turn)
+    nearest = pieces.mixture.motifs[pieces.nearest(upright)]
+    rest = motifs.series.small_turn(motifs.series.of(upright, nearest))
+    upright = motifs.series.rotate(upright, -rest)
     z, log_variance = motifs.propose(motifs.seen(upright, pieces), of_class)
     g = motifs.draw(z, of_class)
     kind = pieces.kind[pieces.nearest(g)]
-    allowed = symmetric(pieces.basis, torch.as_tensor(pieces.order_of(kind.cpu().numpy())))
-    g = torch.where(allowed.to(c.device), g, 0.0)
+    turns = torch.as_tensor(pieces.order_of(kind.cpu().numpy()) > 0, device=c.device)
+    round_part = torch.as_tensor(pieces.basis.order == 0, device=c.device)
+    g = torch.where(turns[:, None] | round_part, g, 0.0)  # no turn is known of a round motif
     spread = c.new_tensor([noise.effective_sigma, noise.shift_px]).log()
     evidence = motifs.shifted.evidence(c, g, *spread)
     evidence = evidence + log_variance.sum(-1) / 2 + motifs.log_prior(z, kind)

@@ -15,6 +15,7 @@ ORDERS = (1, 2, 3, 4, 6)  # of a pattern in the plane
 AGREE_RAD, AGREE_SHARE = np.radians(5), 0.98
 SURE_RAD, SURE = np.radians(10), 0.99  # of the posterior lies within it: a sub-image that is sure
 SURE_SHARE = 0.8  # of the sub-images of a kind must be sure of an angle, for it to be called known
+LEAST_SURE = 0.3  # … or, where there is no such order, this share
 
 
 @torch.no_grad()
@@ -36,13 +37,22 @@ def orders_of(pieces, judges: list, c: torch.Tensor) -> np.ndarray:
     pairs = [[_verdict(judge, c) for judge in pair] for pair in judges]
     found = np.zeros(len(pieces.names), int)
     for number in range(len(found)):
-        for column, order in enumerate(ORDERS):
+        shares = []  # of the judged that are sure, and of those that agree, for each order
+        for column in range(len(ORDERS)):
             counts = [_agreement(*pair, kind == number, column) for pair in pairs]
             judged, sure, agreed = np.sum(counts, axis=0)
-            if sure >= max(1, SURE_SHARE * judged) and agreed >= AGREE_SHARE * sure:
-                found[number] = order
-                break
+            shares.append((sure / max(judged, 1), agreed / max(sure, 1)))
+        found[number] = _smallest(shares)
     return found
+
+
+def _smallest(shares: list[tuple[float, float]]) -> int:
+    """The smallest order of which enough are sure and agree; 0 if there is none."""
+    for wanted in (SURE_SHARE, LEAST_SURE):
+        for order, (sure, agreed) in zip(ORDERS, shares, strict=True):
+            if sure >= wanted and agreed >= AGREE_SHARE:
+                return order
+    return 0
 
 
 def _agreement(one, other, here: np.ndarray, column: int) -> tuple[int, int, float]:

@@ -149,7 +149,7 @@ def find_pieces(c: torch.Tensor, basis: DiskHarmonics, *, seed: int, known=None)
     judges = []
     for pair, halves in fitted:
         judges.append([_judge(m, c[part], pieces) for m, part in zip(pair, halves, strict=True)])
-    return _symmetrised(replace(pieces, order=orders_of(pieces, judges, some[:JUDGED_ON])))
+    return replace(pieces, order=orders_of(pieces, judges, some[:JUDGED_ON]))
 
 
 def _likeliest(fitted: list, c: torch.Tensor) -> tuple[Mixture, float]:
@@ -314,16 +314,3 @@ def _standing_as(mixture: Mixture, pieces: Pieces) -> Pieces:
     up = turn[nearest, torch.arange(len(mixture))]
     turned = replace(mixture, motifs=mixture.turns.rotate(mixture.motifs, up))
     return replace(pieces, mixture=turned, kind=pieces.kind[nearest])
-
-
-def _symmetrised(pieces: Pieces) -> Pieces:
-    """Without what breaks a kind's symmetry: what is left there is noise."""
-    order = torch.as_tensor(pieces.order, device=pieces.kind.device)[pieces.kind].clamp_min(1)
-    motifs = torch.where(symmetric(pieces.basis, order), pieces.mixture.motifs, 0.0)
-    return replace(pieces, mixture=replace(pieces.mixture, motifs=motifs))
-
-
-def symmetric(basis: DiskHarmonics, order: torch.Tensor) -> torch.Tensor:
-    """Which coefficients a motif of rotational order n (N,) may have, (N, K); of 0, round ones."""
-    m = torch.as_tensor(basis.order, device=order.device)
-    return torch.where(order[:, None] > 0, m % order[:, None].clamp_min(1) == 0, m == 0)

@@ -215,6 +215,15 @@ class AngleSeries(torch.nn.Module):
         distance = torch.where(top, self.grid.abs(), torch.inf)
         return self._refine(series, height, self._all_rows(series), distance.argmin(-1))[0]
 
+    def small_turn(self, series: torch.Tensor) -> torch.Tensor:
+        """The angle (B,) of the top beside zero of each series, within a step of the grid."""
+        angle = torch.zeros_like(series[:, 0])
+        for _ in range(2):  # Newton's steps
+            _, slope, bend = self.at(series, angle)
+            step = torch.where(bend > 0, slope / bend.clamp_min(1e-30), 0.0)
+            angle = (angle + step).clamp(-self.step, self.step)
+        return angle
+
     def turn(self, series: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
         """The series (B, 2m + 1) of motifs turned by -angle: its top moves by +angle."""
         cosine, sine = series[:, 1:].chunk(2, dim=-1)
