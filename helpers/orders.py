@@ -12,10 +12,10 @@ from .mixture import NOTHING, PART, log_sum, top_of
 from .noise import WELL_FITTED
 
 ORDERS = (1, 2, 3, 4, 6)  # of a pattern in the plane
-AGREE_RAD, AGREE_SHARE = np.radians(5), 0.98
+AGREE_RAD, AGREE_SHARE = np.radians(10), 0.98
 SURE_RAD, SURE = np.radians(10), 0.99  # of the posterior lies within it: a sub-image that is sure
 SURE_SHARE = 0.8  # of the sub-images of a kind must be sure of an angle, for it to be called known
-LEAST_SURE = 0.3  # … or, where there is no such order, this share
+LEAST_SURE = 0.05  # … or, where there is no such order, this share
 
 
 @torch.no_grad()
