@@ -606,8 +606,9 @@ CLAIMS: dict[str, list[Claim | Order | Words]] = {
         ),
         Claim(rf"that is {N}% of all columns", 30),
         Claim(rf"over stated error has a standard deviation of {N},", 0.8, 1.25),
-        Claim(rf"for one column {N}: it stands", 5),
-        Claim(rf"it stands {N} px from the added one", high=20),
+        Claim(rf"one misfit grows {N} times: its column stands", 3),
+        Claim(rf"its column stands {N} px from the added one", high=20),
+        Claim(rf"that more than triple: {N} of their angles are off by more", 0),
         Words("positions the same to the byte: True"),
     ],
     "solutions/23_process_stack": [
