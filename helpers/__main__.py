@@ -46,8 +46,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def analyse(image: Path, folder: Path, *, overwrite: bool = False, **parameters) -> None:
-    """Execute the page for one file; the folder appears only when it is whole.
+def analyse(image: Path, folder: Path, *, overwrite: bool = False, **parameters) -> Path:
+    """Execute the page for one file; return the folder, which appears only when it is whole.
 
     Parameters
     ----------
@@ -78,6 +78,7 @@ def analyse(image: Path, folder: Path, *, overwrite: bool = False, **parameters)
             raise ValueError(kind + error.evalue) from None
         _write_report(new, notebook, f"Local symmetry of {image.name}")
     print(f"{folder / 'report.html'}: written in {time.monotonic() - started:.0f} s")
+    return folder
 
 
 def _page() -> Path:
