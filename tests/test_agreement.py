@@ -140,7 +140,8 @@ def test_conventions_do_not_count(usual):
 def test_what_does_not_agree_is_said(usual):
     rng = np.random.default_rng(0)
     wrong = rng.random(len(usual)) < 0.1
-    other = replace(usual, angle=usual.angle + np.where(wrong, 0.5, 0))
+    turn = np.where(wrong, 0.5, 0)
+    other = replace(usual, angle=usual.angle + turn, modes=usual.modes + turn[:, None])
     assert compare_encodings(usual, other).sure_apart == pytest.approx(0.1, abs=0.02)
     shuffled = replace(usual, latent=rng.permutation(usual.latent))
     assert compare_encodings(usual, shuffled).correlations.max() < 0.1
