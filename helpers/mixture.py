@@ -13,13 +13,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from .posterior import NOTHING
+
 GRID_PER_ORDER = 4  # points of the circle in one period of the finest wave
 PART = 1024  # sub-images whose posterior is held at a time
 FEW = 400  # sub-images of which none is spared
 FIRST_PASSES, PASSES = 6, 12  # of a start, and of the likeliest of them
 HOTTEST = 4.0  # at first the posterior is this much wider, so that motifs may change places
 SMALLEST_SHARE = 1e-6
-NOTHING = -60.0  # of a logarithm: exp of much less gives denormal numbers, which are slow
 
 
 class Turns:

@@ -8,8 +8,9 @@ mixtures of motifs, fitted to sub-images that they do not share, can: what is th
 import numpy as np
 import torch
 
-from .mixture import NOTHING, PART, log_sum, top_of
+from .mixture import PART, log_sum, top_of
 from .noise import WELL_FITTED
+from .posterior import NOTHING
 
 ORDERS = (1, 2, 3, 4, 6)  # of a pattern in the plane
 AGREE_RAD, AGREE_SHARE = np.radians(10), 0.98
