@@ -20,8 +20,9 @@ book: .venv/.installed
 	@$(BIN)/python book/build.py
 	@touch _build/.built
 
+# Two files of tests at a time, with one thread each, as the pages of the book.
 test: .venv/.installed _build/.built
-	$(BIN)/python -m pytest -rs
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rs -n 2 --dist loadfile
 
 lab: .venv/.installed
 	$(BIN)/jupyter lab --notebook-dir=book

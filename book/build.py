@@ -22,6 +22,7 @@ from textwrap import shorten
 from typing import NamedTuple
 
 import nbformat
+import numpy as np
 import psutil
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
@@ -170,23 +171,39 @@ def keep(cache, done: Executed) -> None:
     (BUILD / ".doctrees" / f"{name_of(done.path)}.doctree").unlink(missing_ok=True)
 
 
-def execute_notebooks(started: float) -> list[str]:
-    """Execute what the cache does not hold, saying so page by page; return what failed, and why."""
+def yardstick_s() -> float:
+    """Processor time (s) of ten Fourier transforms of 1024² pixels: how fast this computer is now.
+
+    Measured while the pages run, it tells a slow page from a slow computer.
+    """
+    image = np.random.default_rng(0).normal(size=(1024, 1024))
+    started = time.thread_time()
+    for _ in range(10):
+        np.fft.fft2(image)
+    return time.thread_time() - started
+
+
+def execute_notebooks(started: float) -> tuple[list[str], list[float]]:
+    """Execute what the cache does not hold, saying so page by page.
+
+    Returns what failed, and why; and the yardstick (s), laid on after each page.
+    """
     cache = get_cache(BUILD / ".jupyter_cache")
     for record in cache.list_cache_records():
         if "failed" in record.data:
             cache.remove_cache(record.pk)
     jobs = unexecuted(cache)
-    failures = []
+    failures, paces = [], []
     with ThreadPool(AT_ONCE) as pool:
         for number, done in enumerate(pool.imap_unordered(execute, jobs.items()), start=1):
             keep(cache, done)
+            paces.append(yardstick_s())
             after = f"{(time.monotonic() - started) / 60:.1f} min"
             if done.failure:
                 failures.append(done.failure)
                 after = f"failed after {after}"
             print(f"page {number} of {len(jobs)} · {name_of(done.path)} · {after}", flush=True)
-    return sorted(failures)
+    return sorted(failures), paces
 
 
 # Building the site
@@ -272,13 +289,14 @@ def make_book() -> int:
     """Execute, build, measure and make the slides: 0, or 1 if anything was not as it should be."""
     started = time.monotonic()
     forget_stale_results()
-    failures = execute_notebooks(started)
+    failures, paces = execute_notebooks(started)
     print("building the site", flush=True)
     whole = build_site()
     costs = collect_costs()
     mend_pages(costs)
     seconds = time.monotonic() - started
-    record = {"build_seconds": round(seconds), "pages": costs}
+    pace = float(np.median(paces or [yardstick_s()]))
+    record = {"build_seconds": round(seconds), "yardstick_seconds": pace, "pages": costs}
     (BUILD / "costs.json").write_text(json.dumps(record, indent=1) + "\n")
     index = BUILD / "html" / "index.html"
     whole = index.exists() and make_slides() and whole

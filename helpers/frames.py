@@ -251,8 +251,9 @@ class FrameStore:
         return np.concatenate([self.of_frame(n)[1] for n in np.sort(some)])
 
     def encode(self, model) -> None:
-        """Write what a model says of each column into `angle`, `latent` … (F, N), else NaN."""
-        sizes = {"angle": (), "angle_sd": (), "residual": (), "latent": (model.latent_dim,)}
+        """Write what a model says of each column into `angle`, `kind` … (F, N), else NaN."""
+        sizes = {"angle": (), "angle_sd": (), "residual": (), "kind": (), "order": ()}
+        sizes["latent"] = (model.latent_dim,)
         self.lay_out(len(self.group["columns"]), **sizes)
         for number in self.frames:
             columns, coefficients = self.of_frame(number)

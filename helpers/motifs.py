@@ -73,6 +73,11 @@ class Motifs(nn.Module):
         mean, log_variance = self.encoder(torch.cat([upright, of_class], dim=-1)).chunk(2, dim=-1)
         return mean, log_variance.clamp(-12, 6)
 
+    def hold_places(self, places: torch.Tensor | None) -> None:
+        """Settle where the kinds lie along the first latent (n,), if it is theirs."""
+        if places is not None:
+            self.places.copy_(places)
+
     def prior_mean(self, kind: torch.Tensor) -> torch.Tensor:
         """Mean (B, d) of the prior of z of sub-images of kinds (B,)."""
         mean = self.prior_sd.new_zeros(len(kind), len(self.prior_sd))

@@ -23,7 +23,7 @@ from .model_file import kinds_from, read_model, tensors_of, write_model
 from .motifs import CLASS_SIZE, Motifs
 from .noise import SAMPLE, Contrast, Noise, measure_noise
 from .pieces import find_pieces, require_enough
-from .start import first_latents
+from .start import Start
 from .training import train
 
 ENOUGH_SUBIMAGES = 200
@@ -141,38 +141,41 @@ class RVAE:
         require_enough(len(raw))
         contrast = Contrast.of(raw, self.basis)
         c, of_class = self._prepare(raw, contrast), self._one_hot(classes, len(raw))
-
-        def others(number: int) -> dict:
-            other = self._prepare(stored([self.seed, number]), contrast)
-            return self._begin(pieces, other, self._one_hot(None, len(other)))
-
         with one_thread():
             if kinds is None:
                 pieces = find_pieces(c, self.basis, seed=self.seed)
             else:
                 pieces = kinds.pieces.to(self.device)
             self._lay_out(pieces.count)
-            data = self._begin(pieces, c, of_class)
+            data = self._stand(pieces, c, of_class)
+            start = Start.of(data["seen"], data["kind"], pieces.count, self.latent_dim)
+            self._motifs.hold_places(start.places)
+
+            def others(number: int) -> dict:
+                other = self._prepare(stored([self.seed, number]), contrast)
+                no_class = self._one_hot(None, len(other))
+                return self._lead(start, self._stand(pieces, other, no_class))
+
             options = {"epochs": epochs, "beta": self.beta, "seed": self.seed}
             options |= {"progress": progress, "watch": watch, "draw": others if stored else None}
-            self.history = train(self._motifs, data, **options)
+            self.history = train(self._motifs, self._lead(start, data), **options)
             self._contrast, self.pixel_size_nm = contrast, pixel_size_nm
             self.kinds = describe(pieces, c, contrast)
             self._settle(c, of_class)
         return self
 
-    def _begin(self, pieces, c: torch.Tensor, of_class: torch.Tensor) -> dict:
-        """What training needs of coefficients (M, K): they stand upright, latents have a start."""
+    def _stand(self, pieces, c: torch.Tensor, of_class: torch.Tensor) -> dict:
+        """What training needs of coefficients (M, K), which are made to stand upright."""
         upright, kind = pieces.upright(c)
         seen = self._motifs.seen(upright, pieces)
-        first = first_latents(seen, kind, self.latent_dim)
-        motifs = self._motifs
-        if motifs.fixed:
-            motifs.places[kind] = first[:, 0]
+        return {"upright": upright, "seen": seen, "of_class": of_class, "kind": kind}
+
+    def _lead(self, start: Start, data: dict) -> dict:
+        """The same, with the latents towards which training is pulled at first."""
+        first = start.latents(data["seen"], data["kind"])
         if self.offsets:  # or the latents would learn to tell the shifts
-            first[:, motifs.fixed :] = 0
-        data = {"upright": upright, "seen": seen, "of_class": of_class}
-        return data | {"kind": kind, "first": first}
+            first[:, self._motifs.fixed :] = 0
+        return data | {"first": first}
 
     def _basis_for(self, stack, kinds: Kinds | None) -> DiskHarmonics:
         """The basis in which a stack is learned: that of the kinds or the store, where given."""

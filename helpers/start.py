@@ -4,40 +4,61 @@ A training that begins anywhere ends in one of many arrangements of the same mot
 here ends in one and the same.
 """
 
+from dataclasses import dataclass
+
 import torch
 
 APART = 2.4  # of the first latent between the outermost kinds: a normal prior holds them gladly
 REACH = 2.5  # of a first latent, in standard deviations: outliers do not lead
 
 
-@torch.no_grad()
-def first_latents(upright: torch.Tensor, kind: torch.Tensor, latent_dim: int) -> torch.Tensor:
-    """Latents (M, d) of sub-images (M, K) that stand upright, of kinds (M,).
+@dataclass(frozen=True)
+class Start:
+    """What is settled of the latents before the training, from sub-images that stand upright.
 
-    The first, if there are several kinds and a second latent, tells the kinds apart: they stand at
-    even steps, in the order of the main difference of their mean motifs. The others are principal
-    components of what varies within the kinds, in standard deviations. Signs follow brightness.
+    Attributes
+    ----------
+    means : (n, K) tensor
+        Of the sub-images of each kind.
+    places : (n,) tensor, or None
+        Of the kinds along the first latent: at even steps, in the order of the main difference of
+        their means. None where no latent is theirs: of one kind, or of a single latent.
+    directions : (K, d) tensor
+        From deviations to scores of unit spread, for the latents that tell what varies within the
+        kinds: their principal components. Signs follow brightness.
     """
-    count = int(kind.max()) + 1
-    numbers = torch.bincount(kind, minlength=count).clamp_min(1)
-    means = torch.zeros(count, upright.shape[1]).to(upright).index_add(0, kind, upright)
-    means = means / numbers[:, None]
-    if count == 1 or latent_dim == 1:
-        return _main_scores(upright - upright.mean(0), latent_dim)
-    middle = (means * numbers[:, None]).sum(0) / numbers.sum()
-    along = _main_scores(means - middle, 1, weight=numbers)[:, 0]
-    rank = along.argsort().argsort().to(upright.dtype)
-    between = APART * (rank / (count - 1) - 0.5)
-    within = _main_scores(upright - means[kind], latent_dim - 1)
-    return torch.cat([between[kind, None], within], dim=1)
+
+    means: torch.Tensor
+    places: torch.Tensor | None
+    directions: torch.Tensor
+
+    @classmethod
+    @torch.no_grad()
+    def of(cls, upright: torch.Tensor, kind: torch.Tensor, count: int, latent_dim: int) -> "Start":
+        """Read from sub-images (M, K) of kinds (M,), of which there are `count`."""
+        number = torch.bincount(kind, minlength=count)
+        sums = upright.new_zeros(count, upright.shape[1]).index_add(0, kind, upright)
+        means = sums / number.clamp_min(1)[:, None]
+        if count == 1 or latent_dim == 1:
+            means[:] = upright.mean(0)
+            return cls(means, None, _main_directions(upright - means[kind], latent_dim))
+        differences = (means - upright.mean(0)) * number.sqrt()[:, None]
+        along = means @ _main_directions(differences, 1)[:, 0]
+        places = APART * (along.argsort().argsort() / (count - 1) - 0.5)
+        return cls(means, places, _main_directions(upright - means[kind], latent_dim - 1))
+
+    def latents(self, upright: torch.Tensor, kind: torch.Tensor) -> torch.Tensor:
+        """Latents (M, d) to begin with, of sub-images (M, K) of kinds (M,)."""
+        within = ((upright - self.means[kind]) @ self.directions).clamp(-REACH, REACH)
+        if self.places is None:
+            return within
+        return torch.cat([self.places[kind, None], within], dim=1)
 
 
-def _main_scores(values: torch.Tensor, count: int, weight=None) -> torch.Tensor:
-    """Scores (N, count) of deviations (N, K) along their main directions, of unit spread."""
-    weight = torch.ones(len(values)).to(values) if weight is None else weight.to(values)
-    covariance = (values * weight[:, None]).T @ values
-    directions = torch.linalg.eigh(covariance)[1].flip(1)[:, :count]  # (K, count)
+def _main_directions(values: torch.Tensor, count: int) -> torch.Tensor:
+    """The main directions (K, count) of deviations (N, K), scaled: scores have unit spread."""
+    directions = torch.linalg.eigh(values.T @ values)[1].flip(1)[:, :count]
     scores = values @ directions
     spread = scores.square().mean(0).sqrt().clamp_min(1e-6)
     brighter = torch.where((scores * values[:, :1]).sum(0) < 0, -1.0, 1.0)
-    return (brighter * scores / spread).clamp(-REACH, REACH)
+    return brighter * directions / spread

@@ -191,7 +191,7 @@ def test_a_cell_that_does_not_end_and_a_kernel_that_dies_are_failures_of_their_p
     book = module.ROOT / "book"
     write_page(book, "dies", "import os\n\nos._exit(1)")
     write_page(book, "hangs", "1", "", "import time\n\ntime.sleep(100)")
-    dies, hangs = module.execute_notebooks(0.0)
+    (dies, hangs), _ = module.execute_notebooks(0.0)
     assert dies.startswith("book/dies.ipynb failed in code cell 1, `import os`: DeadKernelError: ")
     assert hangs.startswith("book/hangs.ipynb failed in code cell 2, `import time`: TimeoutError: ")
 

@@ -15,6 +15,8 @@ from claims import CLAIMS, Claim, N, Order, Words, alike, near
 from test_book import PAGES, SOLUTIONS, cells_of, page
 from test_site import SITE
 
+from helpers.pieces import LEAST_SHARE
+
 STATED = re.compile(r'<span data-printed="([^"]+)"(?: data-within="([^"]+)")?>([^<]+)</span>')
 SAID = re.compile(r"(?<![\w.#/–-])[-+−±]?(\d+(?:\.\d+)?)\s?(%|°|nm|pm|px|s|GiB|counts|nats)(?!\w)")
 NO_PROSE = re.compile(r"<span.*?</span>|\$\$.*?\$\$|\$[^$]*\$|`[^`]*`|\]\([^)]*\)", re.DOTALL)
@@ -27,6 +29,7 @@ FACTS = {
     *("9.5 px", "16.4 px", "27.4 px"),  # graphene at 0.015 and MoS2 at 0.02 nm a pixel
     "179 °",  # one side of the seam
     "104 °",  # standard deviation of an angle that may be any
+    f"{100 * LEAST_SHARE:g} %",  # of the sub-images: the fewest that are a kind
     *("0.416 nm", "0.3905 nm", "0.142 nm", "0.316 nm"),  # PbZrO3, SrTiO3, graphene (C-C), MoS2
 }
 

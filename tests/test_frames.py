@@ -294,6 +294,8 @@ def test_encoding_from_the_store_is_that_of_the_sub_images(trained, store, recor
     expected = trained.encode(stack, normalization="model")
     assert np.array_equal(store.group["angle"][4][columns], expected.angle)
     assert np.array_equal(store.group["latent"][4][columns], expected.latent)
+    assert np.array_equal(store.group["kind"][4][columns], expected.kind)
+    assert np.array_equal(store.group["order"][4][columns], expected.order)
     assert np.isnan(np.delete(store.group["residual"][4], columns)).all()
 
 

@@ -169,6 +169,22 @@ def test_encoding_tells_what_it_knows(two):
     assert encoding.kind_probability.shape == (450, 2)
 
 
+def test_frames_that_show_one_kind_alone_leave_the_latents_of_all(two):
+    stack, _, kind, kinds = two
+
+    class Drawn:
+        """As a store of frames: of all that is there and of kind 2 alone, by turns."""
+
+        basis = kinds.pieces.basis
+
+        def sample(self, seed):
+            return self.basis.project(stack if seed[1] % 2 == 0 else stack[kind == 1])
+
+    model = RVAE(WINDOW).fit(Drawn(), epochs=20, progress=False)
+    latent = model.encode(stack).latent[:, 0]
+    assert abs(np.median(latent[kind == 0]) - np.median(latent[kind == 1])) > 1
+
+
 def test_kinds_are_kept_with_the_model(two, tmp_path):
     stack, _, kind, kinds = two
     model = RVAE(WINDOW).fit(stack, epochs=2, kinds=kinds, progress=False)

@@ -27,6 +27,7 @@ CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
 OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+LONGEST_MS = 120_000  # a computer may be slow, and busy
 # axe-core would fetch style sheets once more, from the wrong place, and list all that is well.
 AS_IT_IS = {"preload": False, "resultTypes": ["violations"]}
 OF_THE_THEME = {"label-content-name-mismatch", "region"}  # findings of axe-core that stay
@@ -80,6 +81,7 @@ def browser():
 def visit(browser, address, name):
     """What a browser sees of one page, on a desk and on a phone."""
     page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(LONGEST_MS)
     seen = {"errors": [], "outside": []}
     page.on("console", lambda m: m.type == "error" and seen["errors"].append(m.text))
     page.on("pageerror", lambda error: seen["errors"].append(str(error)))
@@ -95,7 +97,7 @@ def visit(browser, address, name):
     page.route("**/*", stay_inside)
     page.goto(f"{address}{name}.html", wait_until="networkidle")
     page.evaluate("document.querySelectorAll('img').forEach(e => e.loading = 'eager')")
-    page.wait_for_load_state("networkidle")
+    page.wait_for_function("[...document.images].every(e => e.complete)")
     page.evaluate("window.MathJax?.startup?.promise")
     seen |= page.evaluate(LOOK)
     for place, width in (("desk", 1280), ("phone", 390)):
