@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 from torch import nn
+from torch.optim.adamw import adamw
 from tqdm.auto import tqdm
 
 HIDDEN = 128
@@ -90,14 +91,45 @@ def _one_pass(motifs, data: dict, beta: float, pull: float, optimiser, chance) -
     return descend(loss, order.tensor_split(steps_of(count)), optimiser)
 
 
-def _optimiser(motifs, count: int) -> torch.optim.Optimizer:
+class AdamW:
+    """AdamW, by the function of torch: its class would load a compiler, which takes seconds.
+
+    Each group of parameters is a dict: `params`, `lr` (the learning rate) and `weight_decay`.
+    """
+
+    def __init__(self, groups: list[dict]):
+        self.param_groups = groups
+        self.state = {}
+        for param in (param for group in groups for param in group["params"]):
+            no_step = torch.zeros((), device=param.device)
+            self.state[param] = torch.zeros_like(param), torch.zeros_like(param), no_step
+
+    def zero_grad(self) -> None:
+        for param in self.state:
+            param.grad = None
+
+    @torch.no_grad()
+    def step(self) -> None:
+        for group in self.param_groups:
+            params = [param for param in group["params"] if param.grad is not None]
+            if not params:
+                continue
+            gradients = [param.grad for param in params]
+            means, squares, steps = map(list, zip(*map(self.state.get, params), strict=True))
+            options = {"lr": group["lr"], "weight_decay": group["weight_decay"], "eps": 1e-8}
+            options |= dict(zip(("beta1", "beta2"), ADAM_BETAS, strict=True))
+            options |= {"amsgrad": False, "maximize": False, "fused": True}
+            adamw(params, gradients, means, squares, [], steps, **options)
+
+
+def _optimiser(motifs, count: int) -> AdamW:
     networks = [*motifs.encoder.parameters(), *motifs.decoder.parameters()]
     decay = min(1.0, (FEW / count) ** 2)
     groups = [
         {"params": networks, "pace": 1, "weight_decay": decay},
         {"params": [motifs.log_sigma, motifs.log_shift], "pace": SIGMA_PACE, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=LEARNING_RATE, betas=ADAM_BETAS, fused=True)
+    return AdamW(groups)
 
 
 def descend(loss, batches, optimiser) -> dict[str, float]:
