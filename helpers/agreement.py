@@ -6,6 +6,7 @@ import numpy as np
 from scipy import optimize
 
 from .angles import fold_angles
+from .noise import WELL_FITTED
 
 SURE_RAD = np.radians(5)  # a column whose angle is stated to this is called sure
 FIT_RAD = np.radians(1)  # the offset of a kind is looked for to this
@@ -28,7 +29,8 @@ class Agreement:
     sure_apart : float
         Share of the columns that both call sure to 5 degrees and that differ by more.
     correlations : (k,) float64
-        Canonical correlations of the living latents, the largest first.
+        Canonical correlations of the living latents, the largest first, over the sub-images that
+        both models fit: latents say nothing of others, such as windows that show two grains.
     same_kind : float
         Share of sub-images that are of the same kind, the kinds matched to each other.
     """
@@ -85,15 +87,22 @@ def compare_encodings(a, b) -> Agreement:
             sd[rows] = np.hypot(*each)
             own_sd[rows] = np.sqrt(np.mean(each**2, axis=0))
     known = np.isfinite(apart)
+    fitted = _well_fitted(a.residual) & _well_fitted(b.residual)
+    latents = a.latent[fitted][:, a.living], b.latent[fitted][:, b.living]
     sure = known & (sd < np.sqrt(2) * SURE_RAD)
     return Agreement(
         angle_rad=apart,
         angle_sd=sd,
         pull=float(np.median(np.abs(apart[known]) / own_sd[known])) if known.any() else np.nan,
         sure_apart=float(np.mean(np.abs(apart[sure]) > SURE_RAD)) if sure.any() else 0.0,
-        correlations=canonical_correlations(a.latent[:, a.living], b.latent[:, b.living]),
+        correlations=canonical_correlations(*latents),
         same_kind=_same_kind(a.kind, b.kind),
     )
+
+
+def _well_fitted(residual: np.ndarray) -> np.ndarray:
+    """Which sub-images (M,) bool a model fits about as well as most."""
+    return residual <= WELL_FITTED * np.median(residual)
 
 
 def _offset(difference: np.ndarray, order: int) -> float:
