@@ -26,9 +26,18 @@ from report import write_bounds
 from rvae import ROOT, WITHIN_PX, processor
 from scipy import stats
 
-from helpers import RVAE, align_stack, cut_subimages, locate_columns
+from helpers import (
+    RVAE,
+    align_stack,
+    compare_encodings,
+    cut_subimages,
+    find_kinds,
+    locate_columns,
+)
 from helpers.angles import align_gauge, fold_angles
+from helpers.simulate.atoms import graphene
 from helpers.simulate.baselines import CoordinateVAE
+from helpers.simulate.lattices import render_columns
 from helpers.simulate.scan import Scan, scan_specimen
 from helpers.simulate.score import r_squared, share_right, sign_from_angle
 from helpers.simulate.specimen import polycrystal, single_crystal
@@ -81,6 +90,12 @@ BOUNDS = {
             ("high", Bound(f"errors within one stated sd, {dose} dose, higher site", 76, unit="%")),
         )
     },
+    **{
+        f"astray_{dose}": Bound(
+            f"over 45° off though stated to 10°, 64 px, {dose} dose", 0.2, unit="%"
+        )
+        for dose in DOSES
+    },
     "sd_grows": at_least("least growth of the stated sd from one dose to the next", 1),
     "site_mean": at_least("wedge, 8 frames, 40 px: site from the latents", 0.99),
     "thickness_mean": at_least("… thickness R²", 0.90),
@@ -90,6 +105,24 @@ BOUNDS = {
     "sign_frame": at_least("… sign of the layer from the angle", 0.98),
     "eta2_mean": at_least("wedge, 8 frames: η² of one latent for the site", 0.9),
     "spearman_mean": at_least("… Spearman correlation of the other with the thickness", 0.85),
+    "seeds_over_45": Bound("two trainings, wedge, 8 frames, 64 px: over 45° off", 1, unit="%"),
+    "seeds_pull": Bound("… median difference of the angles over the stated sd", 0.7),
+    "seeds_latents": at_least("… smallest canonical correlation of living latents", 0.98),
+    "seeds_kind": at_least("… columns of the same kind", 99, "%"),
+    **{
+        f"kinds_{name}": Bound(f"kinds found in {what}: off by", 0)
+        for name, what in (
+            ("crystal", "the wedge, one frame (3)"),
+            ("grains", "three grains, one frame (3)"),
+            ("graphene", "graphene with silicon (3)"),
+            ("square", "a square net (1)"),
+            ("noise", "noise (0)"),
+        )
+    },
+    "kinds_site": at_least("… the site from the kind, wedge and grains", 99, "%"),
+    "kinds_silicon": at_least("… silicon in the kind of silicon", 95, "%"),
+    "kinds_invented": Bound("… others in the kind of silicon, of its members", 1, unit="%"),
+    "square_order": Bound("… order of the square net (4): off by", 0),
     "recut_angle": at_least("grid turned by 90°, 13°, 37°: angle moves by that ± 2°", 98, "%"),
     "recut_latent": Bound("… latents move, in units of their spread", 0.05),
     "transfer": Bound("trained on one crystal, another dose, gain, 17° turn: median", 1, unit="°"),
@@ -177,9 +210,11 @@ def grains(seed: int) -> dict:
     for name, part in DOSES.items():
         view = look(specimen, dose=GRAINS_DOSE / part, seed=seed)
         said, sd, within = angles_of(view, 64, f"grains_64_{name}", offsets=part == 16)
+        found[f"astray_{name}"] = said.pop("astray")
         found |= said | {f"within_{name}_low": min(within), f"within_{name}_high": max(within)}
         sds.append(sd)
     found |= angles_of(view, 64, "true_64_sixteenth", true=seed)[0]
+    del found["astray"]
     return found | {"sd_grows": float(min(b / a for a, b in zip(sds, sds[1:], strict=False)))}
 
 
@@ -194,10 +229,20 @@ def angles_of(view: View, window_px: int, name: str, *, offsets: bool = False, t
     shares, within, sd = errors_by_site(view, positions[kept], encoding)
     median, errors_90, _ = np.max(shares, axis=0)
     said = {name: float(median), f"{name}_90": 100 * float(errors_90)}
+    said["astray"] = astray(view, positions[kept], encoding)
     if offsets:
         shares, *_ = errors_by_site(view, positions[kept], encoding, NEAR_PX)
         said[f"{name}_90_near"] = 100 * float(np.max(shares, axis=0)[1])
     return said, sd, within
+
+
+def astray(view: View, positions, encoding) -> float:
+    """Per cent of Fe and Sr2 that are over 45 degrees off although stated to 10."""
+    rows, truth = known(view, positions)
+    error = angle_errors(encoding.angle[rows], truth)
+    sure = encoding.angle_sd[rows] < np.deg2rad(10)
+    polar = truth.sign != 0
+    return 100 * float(np.mean((np.abs(error) > np.pi / 4)[polar] & sure[polar]))
 
 
 def errors_by_site(view: View, positions, encoding, within_px: float = WITHIN_PX):
@@ -245,6 +290,78 @@ def between_groups(values: np.ndarray, group: np.ndarray) -> float:
     for name in np.unique(group):
         means[group == name] = values[group == name].mean()
     return float(means.var() / values.var())
+
+
+def two_seeds(seed: int) -> dict:
+    """Two trainings of one image: the single crystal, 8 frames, 64 px."""
+    view = look(single_crystal(seed=seed), dose=CRYSTAL_DOSE, seed=seed, frames=8)
+    positions = locate_columns(view.image).positions
+    stack, kept = cut_subimages(view.image, positions, 64)
+    rows, truth = known(view, positions[kept])
+    encodings, off = [], []
+    for start in (seed, seed + 1):
+        encodings.append(RVAE(64, seed=start).fit(stack, progress=False).encode(stack))
+        error = angle_errors(encodings[-1].angle[rows], truth)
+        for site in ("Fe", "Sr2"):
+            here = (truth.site == site) & (truth.sign != 0)
+            off.append(100 * float(np.mean(np.abs(error[here]) > np.pi / 4)))
+    agreement = compare_encodings(*encodings)
+    return {
+        "seeds_over_45": max(off),
+        "seeds_pull": agreement.pull,
+        "seeds_latents": float(agreement.correlations.min()),
+        "seeds_kind": 100 * agreement.same_kind,
+    }
+
+
+def kinds(seed: int) -> dict:
+    """How many kinds are found, of which columns they are, and the order of a square net."""
+    found, right = {}, []
+    crystal = look(single_crystal(seed=seed), dose=CRYSTAL_DOSE, seed=seed)
+    several = look(polycrystal(seed=seed), dose=GRAINS_DOSE, seed=seed)
+    for name, view in (("crystal", crystal), ("grains", several)):
+        told, positions = kinds_in(view.image, 40, seed)
+        found[f"kinds_{name}"] = abs(len(told) - 3)
+        rows, truth = known(view, positions)
+        right.append(100 * share_of_most(told.kind[rows], truth.site))
+    view = look(graphene(grains=3, silicon=0.015, seed=seed), dose=5, seed=seed)
+    told, positions = kinds_in(view.image, 24, seed)  # larger ones show what is farther from Si
+    rows, partners = match_columns(positions, view.places, within_px=WITHIN_PX)
+    silicon = view.truth.take(partners).odd
+    kind = told.kind[rows]
+    dense = [silicon[kind == number].mean() for number in range(len(told))]
+    called = kind == int(np.argmax(dense))
+    found |= {"kinds_graphene": abs(len(told) - 3), "kinds_site": min(right)}
+    found["kinds_silicon"] = 100 * float(called[silicon].mean())
+    found["kinds_invented"] = 100 * float(np.mean(~silicon[called]))
+    told, _ = kinds_in(square_net(seed), 40, seed)
+    found |= {"kinds_square": abs(len(told) - 1), "square_order": abs(int(told.order[0]) - 4)}
+    noise = np.random.default_rng(seed).normal(size=(3000, 40, 40)).astype(np.float32)
+    return found | {"kinds_noise": len(find_kinds(noise, seed=seed))}
+
+
+def kinds_in(image: np.ndarray, window_px: int, seed: int):
+    """The kinds of the columns found in an image, and where these are."""
+    positions = locate_columns(image).positions
+    stack, kept = cut_subimages(image, positions, window_px)
+    return find_kinds(stack, seed=seed), positions[kept]
+
+
+def share_of_most(kind: np.ndarray, group: np.ndarray) -> float:
+    """Share of columns (M,) in the commonest group of their kind."""
+    number = np.unique(group, return_inverse=True)[1]
+    return sum(np.bincount(number[kind == k]).max() for k in np.unique(kind)) / len(kind)
+
+
+def square_net(seed: int) -> np.ndarray:
+    """An image (400, 400) of a square net of columns 16.3 px apart, turned by 10.6 degrees, with
+    200 counts at the peak."""
+    i, j = np.mgrid[-20:20, -20:20]
+    along = 16.3 * np.exp(1j * np.deg2rad(10.6))
+    places = ((i + 1j * j) * along + 200 * (1 + 1j)).ravel()
+    places = np.stack([places.real, places.imag], axis=1)
+    mean = 200 * (0.3 + render_columns((400, 400), places, np.ones(len(places)), 3.0))
+    return np.random.default_rng(seed).poisson(mean).astype(np.float32)
 
 
 def recut(seed: int) -> dict:
@@ -357,7 +474,8 @@ def sweep_beta(seed: int) -> list[dict]:
     return rows
 
 
-PARTS = {f.__name__: f for f in (speed, grains, wedge, recut, transfer, many, nothing)}
+PARTS = (speed, grains, wedge, two_seeds, kinds, recut, transfer, many, nothing)
+PARTS = {part.__name__: part for part in PARTS}
 
 
 def main() -> None:
