@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 UNIT = "pixels scaled to [0, 1] by the least and the largest value of the stack"
 SETTINGS = {
-    "ours": "RVAE(w, seed=s).fit(stack); it stops by itself; pixels as they are",
+    "ours": "RVAE(w, seed=s).fit(stack), 600 steps whatever the stack; pixels as they are",
     "coordinate": "CoordinateVAE(w, latent_dim=2, seed=s).fit(stack, epochs=n) with the largest n "
     "that the limit allows, judged at its end alone; pixels as they are",
     "atomai": "atomai.models.rVAE((w, w), latent_dim=2, seed=s).fit(stack, training_cycles=1, "
