@@ -16,7 +16,8 @@ of Rybkin, Daniilidis and Levine, ICML 2021).
 
 The prior of z is normal, of unit spread, but for the first latent where there are several kinds:
 there each kind has a narrow place of its own. So one latent tells the kinds apart, and the others
-what varies within them.
+what varies within them. Nothing ties the zero of the others from kind to kind, so it is held to the
+mean of each kind: trainings would otherwise differ in it.
 
 The idea of a VAE with the rotation kept apart from z is that of Bepler et al., arXiv:1909.11663.
 What differs: no network draws pixels, and the angle is marginalised, not encoded.
@@ -34,6 +35,7 @@ from .training import network
 
 CLASS_SIZE = 3.0  # of the entry that marks a class: farther apart than latents of one class
 PLACE_SD = 0.15  # of a kind along the first latent
+LEVEL = 10.0  # nats for the mean of a kind that is off the middle of the other latents by one
 HELD = 400.0  # concentration of the von Mises prior on the angle left while motifs learn: 3 degrees
 
 
@@ -104,6 +106,15 @@ class Motifs(nn.Module):
         no_turn = upright.new_zeros(len(upright))
         return self.series.centred(upright, nearest, no_turn, log_sigma, self.log_shift)
 
+    def off_level(self, z: torch.Tensor, kind: torch.Tensor) -> torch.Tensor:
+        """Mean square of how far off zero the kinds (B,) lie along the latents (B, d) that tell
+        what varies within them."""
+        number = torch.bincount(kind, minlength=len(self.places))
+        within = z[:, self.fixed :]
+        sums = within.new_zeros(len(number), within.shape[1]).index_add(0, kind, within)
+        means = sums / number.clamp_min(1)[:, None]
+        return (number[:, None] * means.square()).sum() / len(z)
+
     def loss(self, batch: dict, beta: float, pull: float, chance) -> tuple[torch.Tensor, ...]:
         """misfit + beta * KL, then its parts; averages over a batch.
 
@@ -123,6 +134,8 @@ class Motifs(nn.Module):
         log_ratio = log_variance - 2 * self.prior_sd.log()
         kl = (off.square() + log_ratio.exp() - 1 - log_ratio).sum(-1).mean() / 2
         loss = misfit + beta * kl
+        if self.fixed:
+            loss = loss + LEVEL * self.off_level(mean, batch["kind"])
         if pull > 0:
             loss = loss + pull * (mean - batch["first"]).square().sum(-1).mean()
         return loss, misfit, kl

@@ -8,7 +8,7 @@ from test_harmonics import motif
 from helpers import RVAE, cut_subimages, find_kinds, locate_columns
 from helpers.angles import align_gauge, fold_angles
 from helpers.harmonics import DiskHarmonics
-from helpers.mixture import Turns
+from helpers.mixture import Mixture, Turns, _dealt_better, best_turns
 from helpers.orders import share_agreed
 from helpers.posterior import AngleSeries
 
@@ -212,6 +212,22 @@ def test_overlaps_at_all_turns_are_those_of_the_series():
     torch.testing.assert_close(on_grid[:, 0], there, rtol=1e-3, atol=1e-3)
     angle = torch.linspace(0, 3, 5)
     torch.testing.assert_close(turns.rotate(c, angle), series.rotate(c, angle), rtol=0, atol=1e-5)
+
+
+def test_a_motif_that_serves_two_sites_is_split_where_two_serve_one():
+    """No pass of EM leaves such an arrangement; it must not be where the search ends."""
+    basis = DiskHarmonics.build(WINDOW, 6)
+    c = [torch.as_tensor(basis.project(turned(200, fold, seed=fold)[0])) for fold in (1, 3, 4)]
+    turns = Turns(basis)
+    clean = [torch.as_tensor(basis.project(motif(WINDOW, 0.0, fold)[None])) for fold in (1, 3, 4)]
+    motifs = torch.cat([clean[0], 0.99 * clean[0], (clean[1] + clean[2]) / 2]).float()
+    every = torch.cat(c).float()
+    share = torch.tensor([1 / 6, 1 / 6, 2 / 3]).log()
+    bad = Mixture(turns, motifs, share, float((every - every.mean(0)).square().mean()) / 4)
+    mended = best_turns(_dealt_better(bad, every, turns.lay(every)), every)[0].reshape(3, 200)
+    most = [int(torch.bincount(row, minlength=3).argmax()) for row in mended]
+    assert sorted(most) == [0, 1, 2]
+    assert all((row == j).float().mean() > 0.95 for row, j in zip(mended, most, strict=True))
 
 
 def test_agreement_is_counted_modulo_the_order_and_an_offset():
