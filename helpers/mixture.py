@@ -200,7 +200,7 @@ def _dealt_better(mixture: Mixture, c, laid) -> Mixture:
 
     EM never leaves an arrangement in which one motif serves two sites and two motifs serve one.
     The two that are most alike are made one, and the one whose members differ most is split, as
-    long as that pays (split and merge: Ueda and others, Neural Computation 12, 2109, 2000).
+    long as that pays: split and merge.
     """
     for _ in range(MOST_MOVES):
         moved = _split_and_merged(mixture, c)
