@@ -121,6 +121,7 @@ def test_notebook_runs_alone_with_what_it_installs(executed, name):
     if absent := absent_files(name):
         assert re.search(r"This page ran in \d+ s", said)
         assert said.count("SIMULATED") >= len(absent), f"what stands in for {absent}?"
+        assert list(path.parent.iterdir()) == [path], "a notebook leaves nothing in its folder"
 
 
 def brought_by_the_wheel():

@@ -474,8 +474,8 @@ def sweep_beta(seed: int) -> list[dict]:
     return rows
 
 
-PARTS = (speed, grains, wedge, two_seeds, kinds, recut, transfer, many, nothing)
-PARTS = {part.__name__: part for part in PARTS}
+IN_ORDER = (speed, grains, wedge, two_seeds, kinds, recut, transfer, many, nothing)
+PARTS = {part.__name__: part for part in IN_ORDER}
 
 
 def main() -> None:
