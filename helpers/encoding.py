@@ -7,7 +7,7 @@ import torch
 from scipy import special
 
 from .angles import fold_angles
-from .noise import Noise
+from .noise import WELL_FITTED, Noise
 from .posterior import N_MODES
 
 NARROW_RAD = 0.02  # below this a maximum of the posterior counts as Gaussian
@@ -15,6 +15,7 @@ CIRCLE = np.linspace(-np.pi, np.pi, 720, endpoint=False)  # where a wide posteri
 PART = 4096  # sub-images encoded at a time
 WAYS = 4  # in which a sub-image may stand that are tried
 NO_WAY = 1e-4  # a way that is less probable than this is left out
+OF_A_PATTERN = 4.0  # numbers that describe what a motif leaves of a window on two grains
 SAME_MODE = 3.0  # standard deviations: nearer maxima of two ways are one
 
 
@@ -152,7 +153,6 @@ def _encode_part(motifs, pieces, c, of_class, noise: Noise):
     found = [_in_one_way(motifs, pieces, c, of_class, noise, t) for t in pieces.ways(c, WAYS).T]
     kind = torch.stack([way["kind"] for way in found], dim=1)  # (B, W)
     evidence = torch.stack([way["evidence"] for way in found], dim=1)
-    weight = torch.softmax(evidence, dim=1)
     best = evidence.argmax(1)
     rows = torch.arange(len(c), device=c.device)
 
@@ -161,13 +161,20 @@ def _encode_part(motifs, pieces, c, of_class, noise: Noise):
 
     g, kind_best = chosen("g"), kind[rows, best]
     series, spread = motifs.shifted, c.new_tensor([noise.effective_sigma, noise.shift_px]).log()
+    of_best, _ = series.log_posterior(c, g, *spread)
+    angle = series.best_angle(of_best)
+    fitted, offset = series.fitted(c, g, angle, *spread)
+    misfit = (c - fitted).square().mean(-1)
+    residual = misfit.sqrt() / motifs.log_sigma.exp()
+    trust = _trust(misfit / noise.sigma**2, c.shape[1])
+    weight = torch.softmax(trust[:, None] * evidence, dim=1)
     row, way = (weight > NO_WAY).nonzero(as_tuple=True)
     drawn = torch.stack([one["g"] for one in found], dim=1)[row, way]
-    posterior, _ = series.log_posterior(c[row], drawn, *spread)
+    posterior = of_best[row]
+    other = (way != best[row]).nonzero()[:, 0]
+    posterior[other] = series.log_posterior(c[row[other]], drawn[other], *spread)[0]
+    posterior = trust[row, None] * posterior
     own = (way == best[row]).nonzero()[:, 0]
-    angle = series.best_angle(posterior[own])
-    fitted, offset = series.fitted(c, g, angle, *spread)
-    residual = (c - fitted).square().mean(-1).sqrt() / motifs.log_sigma.exp()
     gauge = motifs.gauge(drawn, kind[row, way])
     posterior = series.turn(posterior, gauge)
     weight = weight[row, way].double()
@@ -179,6 +186,16 @@ def _encode_part(motifs, pieces, c, of_class, noise: Noise):
     values = [angle + gauge[own], z @ motifs.axes.T, latent_sd, residual, offset]
     values += [kind_best, probability, *_modes(series, posterior, row, weight, len(c))]
     return values, row, weight, posterior
+
+
+def _trust(misfit: torch.Tensor, count: int) -> torch.Tensor:
+    """By how much the log posterior (B,) of badly fitted sub-images is to be believed.
+
+    What no motif fits, as a window on two grains, leaves a pattern, which is no noise: it is as
+    large an error of a few numbers as it is of all `count` coefficients together.
+    """
+    excess = (misfit - WELL_FITTED).clamp_min(0)
+    return 1 / (1 + excess * count / OF_A_PATTERN)
 
 
 def _in_one_way(motifs, pieces, c, of_class, noise: Noise, turn) -> dict:

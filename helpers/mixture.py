@@ -20,6 +20,7 @@ PART = 1024  # sub-images whose posterior is held at a time
 FEW = 400  # sub-images of which none is spared
 FIRST_PASSES, PASSES = 6, 12  # of a start, and of the likeliest of them
 HOTTEST = 4.0  # at first the posterior is this much wider, so that motifs may change places
+MOST_PASSES, STANDSTILL = 50, 2e-3  # until the evidence grows by less nats a pass
 SMALLEST_SHARE = 1e-6
 MOST_MOVES = 3  # of a motif from where there are two of a kind to where one serves two
 PAYS = 4.0  # times what making two motifs one costs must be gained where one is split
@@ -153,7 +154,7 @@ def fit_mixture(
         allowed = None
     else:
         some = slice(None)  # of the known ones none can be spared
-        allowed = torch.as_tensor((known[:, None] < 0) | (known[:, None] == owner))
+        allowed = allowed_motifs(owner, known)
     few, laid = c[some], turns.lay(c)
     tries = []
     for _ in range(starts):
@@ -166,6 +167,12 @@ def fit_mixture(
     if allowed is None:
         best = _dealt_better(best, c, laid)
     return best
+
+
+def allowed_motifs(owner: np.ndarray, known: np.ndarray) -> torch.Tensor:
+    """Which motifs (J,) a sub-image (N,) may be of, (N, J) bool: those of its name, if it is known
+    by one."""
+    return torch.as_tensor((known[:, None] < 0) | (known[:, None] == owner))
 
 
 def _first_motifs(c: torch.Tensor, turns: Turns, owner, known, rng) -> torch.Tensor:
@@ -192,6 +199,18 @@ def _climb(mixture: Mixture, c, laid, passes: int, hottest: float, allowed) -> M
     for number in range(passes):
         heat = max(1.0, hottest * (1 - number / (0.6 * passes)))
         mixture = _one_pass(mixture, c, laid, heat, allowed)
+    return mixture
+
+
+def settle_mixture(mixture: Mixture, c: torch.Tensor, allowed=None) -> Mixture:
+    """A mixture that goes on with sub-images (N, K) until its evidence stands still."""
+    laid = mixture.turns.lay(c)
+    mixture = _one_pass(mixture, c, laid, 1.0, allowed)
+    for _ in range(MOST_PASSES):
+        before = mixture.evidence
+        mixture = _one_pass(mixture, c, laid, 1.0, allowed)
+        if mixture.evidence < before + STANDSTILL:
+            break
     return mixture
 
 
@@ -257,7 +276,7 @@ def _one_pass(mixture: Mixture, c, laid, heat: float, allowed) -> Mixture:
     turns, norms = mixture.turns, c.square().sum(-1)
     logits = mixture.logits(laid)
     if allowed is not None:
-        logits = logits.masked_fill(~allowed[:, :, None], -torch.inf)
+        logits = logits.masked_fill(~allowed[:, :, None].to(logits.device), -torch.inf)
     top = logits.flatten(1).amax(1)
     weight = ((logits - top[:, None, None]) / heat).clamp_min(NOTHING).exp()
     total = weight.flatten(1).sum(1)

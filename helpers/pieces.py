@@ -9,13 +9,25 @@ modulo 2 pi / n alone is known modulo 2 pi / n.
 """
 
 from dataclasses import dataclass, replace
+from statistics import mode
 
 import numpy as np
 import torch
 from scipy.cluster import hierarchy
 
 from .harmonics import DiskHarmonics
-from .mixture import Mixture, Turns, best_turns, chosen, fit_mixture, log_sum, refined, top_of
+from .mixture import (
+    Mixture,
+    Turns,
+    allowed_motifs,
+    best_turns,
+    chosen,
+    fit_mixture,
+    log_sum,
+    refined,
+    settle_mixture,
+    top_of,
+)
 from .orders import orders_of
 
 MIN_SUBIMAGES = 16
@@ -23,11 +35,14 @@ MOST_PIECES = 12
 A_PIECE = 40  # sub-images, at least, for a motif of its own
 PART_FITTED = 800  # sub-images of each of the two mixtures
 STARTS = 2
-DIVISIONS, DIVISIONS_OF_FEW = 2, 4  # of the sub-images into halves
+DIVISIONS, DIVIDED = (2, 8), 6400  # of the sub-images into halves; how many are fitted so in all
+FINALISTS = 3200  # sub-images fitted, all of a few at once, to settle the likeliest mixtures
 REFINED_ON = 8192  # sub-images that the motifs are means of
 JUDGED_ON = 3200  # sub-images that the orders are read from
 LEAST_GAIN = 0.5  # nats a sub-image not fitted: less, and the stack is noise
 CLOSEST, FARTHEST = 0.06, 0.18  # unlikeness at which two pieces may be two kinds
+A_GAP = 4.0  # times the spread of their members: farther apart, and nothing lies between
+WIDEST = 0.3  # unlikeness that is never a step from piece to piece
 CHAIN = 4.0  # times the usual step from piece to piece: farther apart are two kinds
 LEAST_COHERENCE = 0.85  # of a kind: share of its members' power that its motif explains
 FINEST = 0.8  # of the frequencies: what lies above is noise
@@ -128,45 +143,80 @@ def find_pieces(c: torch.Tensor, basis: DiskHarmonics, *, seed: int, known=None)
     if names:
         each = max(1, count // (2 * len(names)))
         owner[: each * len(names)] = np.repeat(np.arange(len(names)), each)
-    fitted = []  # pairs of mixtures, and the sub-images of each
-    for _ in range(DIVISIONS if half == PART_FITTED else DIVISIONS_OF_FEW):
-        halves = _halves(label, half, rng)
-        tied = [{"owner": owner, "known": label[part]} if names else {} for part in halves]
-        pair = [
-            fit_mixture(c[part], turns, count, starts=STARTS, rng=rng, **tie)
-            for part, tie in zip(halves, tied, strict=True)
-        ]
-        fitted.append((pair, halves))
-    best, gain = _likeliest(fitted, c)
-    some = c[rng.permutation(len(c))[:REFINED_ON]]
-    if gain < LEAST_GAIN:
+    tries = []
+    for _ in range(int(np.clip(DIVIDED // len(c), *DIVISIONS))):
+        tries += _two_tries(c, turns, _halves(label, half, rng), owner, label, rng)
+    rows = rng.permutation(len(c))[:REFINED_ON]
+    some = c[rows]
+    if max(one.gain for one in tries) < LEAST_GAIN:
         return _nothing(basis, turns, some)
-    whole = refined(best, some)
-    kept = coherent(whole, basis)
-    whole, kind, named = _together(chosen(whole, kept), owner[kept.numpy()])
+    whole, kind, named = _usual(tries, some, basis, owner, label[rows])
     kinds = [names[n] if n >= 0 else f"kind {i + 1}" for i, n in enumerate(named)]
     pieces = Pieces(basis, whole, kind, kinds, np.ones(len(kinds), int))
-    judges = []
-    for pair, halves in fitted:
-        judges.append([_judge(m, c[part], pieces) for m, part in zip(pair, halves, strict=True)])
+    stood = [_standing_as(chosen(t.refined, coherent(t.refined, basis)), pieces) for t in tries]
+    judges = list(zip(stood[::2], stood[1::2], strict=True))
     return replace(pieces, order=orders_of(pieces, judges, some[:JUDGED_ON]))
 
 
-def _likeliest(fitted: list, c: torch.Tensor) -> tuple[Mixture, float]:
-    """The mixture that explains the sub-images of its partner best, and by how many nats better
-    than nothing does."""
-    tries = []
-    for pair, (one, other) in fitted:
-        for mixture, mine, held in ((pair[0], one, other), (pair[1], other, one)):
-            nothing = _evidence_of_nothing(c[mine], c[held])
-            tries.append((mixture, mixture.mean_evidence(c[held]) - nothing))
-    return max(tries, key=lambda one: one[1])
+@dataclass(frozen=True)
+class _Try:
+    """A mixture, the sub-images (N, K) it was fitted to, and what it is worth.
+
+    Attributes
+    ----------
+    refined : Mixture
+        On its own sub-images.
+    gain : float
+        Nats by which it explains a sub-image of its partner better than nothing does.
+    """
+
+    mixture: Mixture
+    c: torch.Tensor
+    refined: Mixture
+    gain: float
+
+    @classmethod
+    def of(cls, mixture: Mixture, c: torch.Tensor, held: torch.Tensor) -> "_Try":
+        gain = mixture.mean_evidence(held) - _evidence_of_nothing(c, held)
+        return cls(mixture, c, refined(mixture, c), gain)
 
 
-def _judge(mixture: Mixture, c: torch.Tensor, pieces: Pieces) -> Pieces:
-    """What a mixture has learnt from its sub-images (N, K), its motifs standing as the pieces."""
-    judge = refined(mixture, c)
-    return _standing_as(chosen(judge, coherent(judge, pieces.basis)), pieces)
+def _two_tries(c, turns: Turns, halves: list, owner, label, rng) -> list:
+    """Two mixtures of sub-images (N, K) that share none."""
+    fitted = []
+    for part in halves:
+        tied = {"owner": owner, "known": label[part]} if (owner >= 0).any() else {}
+        fitted.append(fit_mixture(c[part], turns, len(owner), starts=STARTS, rng=rng, **tied))
+    one, other = (c[part] for part in halves)
+    return [_Try.of(fitted[0], one, other), _Try.of(fitted[1], other, one)]
+
+
+def _usual(tries: list, c: torch.Tensor, basis: DiskHarmonics, owner, label) -> tuple:
+    """The motifs, their kinds and names as `_together` gives them, of the likeliest mixture that
+    has as many kinds as most have.
+
+    One fit in some is dealt out badly, and a chain may then break, or bridge a gap. Of a few
+    sub-images (N, K) known by names (N,), the likeliest mixtures are fitted to all before one is
+    chosen: fitted to half of them, they would not stand them up alike.
+    """
+
+    def together(mixture: Mixture, c: torch.Tensor) -> tuple:
+        kept = coherent(mixture, basis)
+        return _together(chosen(mixture, kept), basis, c[:JUDGED_ON], owner[kept.numpy()])
+
+    usual = mode(len(together(one.refined, one.c)[2]) for one in tries)
+    tries = sorted(tries, key=lambda one: -one.gain)
+    likeliest = [one.mixture for one in tries]
+    if len(c) < 2 * PART_FITTED:
+        finalists = likeliest[: max(2, FINALISTS // len(c))]
+        allowed = allowed_motifs(owner, label) if label.max(initial=-1) >= 0 else None
+        settled = [settle_mixture(mixture, c, allowed) for mixture in finalists]
+        likeliest = sorted(settled, key=lambda mixture: -mixture.evidence)
+    for mixture in likeliest:
+        found = together(refined(mixture, c), c)
+        if len(found[2]) == usual:
+            return found
+    return together(refined(likeliest[0], c), c)
 
 
 def _labels(known, count: int) -> tuple[list, np.ndarray]:
@@ -224,8 +274,7 @@ def coherent(mixture: Mixture, basis: DiskHarmonics) -> torch.Tensor:
     What a motif leaves of its members at the highest frequencies is noise. Where it leaves more at
     the lower ones, members differ from each other.
     """
-    frequency = torch.as_tensor(basis.frequency)
-    fine = frequency >= torch.quantile(frequency, FINEST)
+    fine = _fine(basis)
     coarse = ~fine
     coarse[0] = False  # brightness may differ
     misfit = mixture.misfit.cpu()
@@ -235,6 +284,12 @@ def coherent(mixture: Mixture, basis: DiskHarmonics) -> torch.Tensor:
     number = mixture.number.cpu()
     coherence[number < max(FEWEST, LEAST_SHARE * float(number.sum()))] = 0
     return coherence >= min(LEAST_COHERENCE, float(coherence.max()))
+
+
+def _fine(basis: DiskHarmonics) -> torch.Tensor:
+    """Which coefficients (K,) bool show noise alone."""
+    frequency = torch.as_tensor(basis.frequency)
+    return frequency >= torch.quantile(frequency, FINEST)
 
 
 def unlikeness(one: Mixture, other: Mixture) -> tuple[torch.Tensor, torch.Tensor]:
@@ -258,12 +313,15 @@ def unlikeness(one: Mixture, other: Mixture) -> tuple[torch.Tensor, torch.Tensor
     return (1 - correlation).clamp_min(0), turn
 
 
-def _together(mixture: Mixture, owner: np.ndarray) -> tuple[Mixture, torch.Tensor, list]:
+def _together(mixture: Mixture, basis: DiskHarmonics, c: torch.Tensor, owner) -> tuple:
     """The motifs stood up alike along the chains of likeness, the kind (J,) of each, and which name
-    each kind has (-1: none). The commonest kind comes first."""
+    each kind has (-1: none), from sub-images (N, K). The commonest kind comes first."""
     apart, turn = unlikeness(mixture, mixture)
-    apart, turn = ((apart + apart.T) / 2).cpu(), turn.cpu()
-    group = _groups(apart.numpy(), owner)
+    apart = (apart + apart.T) / 2
+    step = torch.where(_gap(mixture, basis, c, turn) < A_GAP, apart.clamp_max(CLOSEST), apart)
+    step = torch.where(apart < WIDEST, step, apart).cpu()
+    apart, turn = apart.cpu(), turn.cpu()
+    group = _groups(step.numpy(), owner)
     share = np.bincount(group, weights=mixture.log_share.exp().cpu().numpy())
     rank = np.argsort(np.argsort(-share))
     kind = rank[group]
@@ -272,6 +330,29 @@ def _together(mixture: Mixture, owner: np.ndarray) -> tuple[Mixture, torch.Tenso
     motifs = mixture.turns.rotate(mixture.motifs, up.to(mixture.motifs.device))
     kind = torch.as_tensor(kind, device=motifs.device)
     return replace(mixture, motifs=motifs), kind, named
+
+
+def _gap(mixture: Mixture, basis: DiskHarmonics, c, turn) -> torch.Tensor:
+    """How empty the way (J, J) from motif to motif is: its length over the spread that the members
+    of both have along it, noise apart.
+
+    Where one kind changes gradually and is cut into pieces, their members fill the way: its length
+    is 12^(1/2) / 2 = 1.7 times the sum of the two spreads. Between two sites it is many times that.
+    """
+    count = len(mixture)
+    motif, upright_by = best_turns(mixture, c)
+    left = mixture.turns.rotate(c, -upright_by) - mixture.motifs[motif]
+    laid = mixture.turns.rotate(mixture.motifs.repeat(count, 1), turn.flatten())
+    way = laid.view(count, count, -1) - mixture.motifs[:, None]
+    way[..., 0] = 0  # brightness may differ
+    length = way.norm(dim=2)
+    along = way / length.clamp_min(1e-9)[..., None]
+    noise = mixture.misfit[:, _fine(basis)].mean(1)
+    spread = torch.zeros_like(length)
+    for j in range(count):
+        members = left[motif == j] @ along[j].T
+        spread[j] = (members.square().mean(0) - noise[j]).clamp_min(0).sqrt()
+    return (length + length.T) / 2 / (spread + spread.T).clamp_min(1e-9)
 
 
 def _groups(apart: np.ndarray, owner: np.ndarray) -> np.ndarray:

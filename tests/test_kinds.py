@@ -11,6 +11,7 @@ from helpers.harmonics import DiskHarmonics
 from helpers.mixture import Mixture, Turns, _dealt_better, best_turns
 from helpers.orders import share_agreed
 from helpers.posterior import AngleSeries
+from helpers.subimages import pixel_offsets
 
 WINDOW = 25
 
@@ -90,6 +91,25 @@ def test_pieces_that_a_gain_makes_are_one_kind():
     assert len(kinds) == 1 and len(kinds.pieces.kind) > 1 and kinds.order[0] == 1
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_one_motif_that_changes_gradually_is_one_kind(seed):
+    """Four columns, each as bright as it likes: few sub-images fill the way from motif to motif."""
+    rng = np.random.default_rng(seed)
+    angles = 2 * np.pi * np.arange(3) / 3
+    at = np.array([(0, 0), *(9 * np.stack([np.sin(angles), np.cos(angles)], axis=1))])
+    offset = pixel_offsets(WINDOW)
+    squared = (offset[:, None] - at[:, 0, None, None]) ** 2 + (offset - at[:, 1, None, None]) ** 2
+    spots = np.exp(-squared / 14)
+
+    def stack_of(heights: np.ndarray) -> np.ndarray:
+        clean = np.tensordot(heights, spots, 1)
+        return (clean + 0.05 * rng.normal(size=clean.shape)).astype(np.float32)
+
+    assert len(find_kinds(stack_of(rng.uniform(0, 1, (240, 4))), seed=seed)) == 1
+    either = np.where(rng.integers(0, 2, (240, 1)), [1, 0.3, 0.3, 0.3], [0.3, 1, 1, 1])
+    assert len(find_kinds(stack_of(either * rng.uniform(0.9, 1.1, (240, 4))), seed=seed)) == 2
+
+
 def test_a_stack_may_be_given_as_coefficients(two):
     stack, _, _, kinds = two
     basis = kinds.pieces.basis
@@ -153,6 +173,19 @@ def test_a_sheared_net_of_two_sites_is_known_modulo_a_half_turn():
     stack, _ = cut_subimages(image, locate_columns(image), 40)
     kinds = find_kinds(stack)
     assert len(kinds) == 2 and kinds.order.tolist() == [2, 2]
+
+
+def test_a_window_on_two_grains_is_not_sure():
+    """No motif fits it, and what is left is no noise: the posterior is wider than noise tells."""
+    image = square_lattice(200, 5)
+    image[:, 200:] = square_lattice(200, 35)[:, 200:]
+    columns = locate_columns(image)
+    stack, kept = cut_subimages(image, columns.positions, 40)
+    encoding = RVAE(40).fit(stack, progress=False).encode(stack)
+    away = np.abs(columns.positions[kept, 1] - 200)
+    sd = encoding.folded_sd(4)
+    assert np.median(sd[away < 8]) > 3 * np.median(sd[away > 28])
+    assert np.median(sd[away > 28]) < np.radians(1)
 
 
 def test_encoding_tells_what_it_knows(two):
