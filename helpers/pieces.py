@@ -41,7 +41,7 @@ REFINED_ON = 8192  # sub-images that the motifs are means of
 JUDGED_ON = 3200  # sub-images that the orders are read from
 LEAST_GAIN = 0.5  # nats a sub-image not fitted: less, and the stack is noise
 CLOSEST, FARTHEST = 0.06, 0.18  # unlikeness at which two pieces may be two kinds
-A_GAP = 4.0  # times the spread of their members: farther apart, and nothing lies between
+A_GAP = 4.0  # spreads of the members, in half of the way to another motif: it is empty
 WIDEST = 0.3  # unlikeness that is never a step from piece to piece
 CHAIN = 4.0  # times the usual step from piece to piece: farther apart are two kinds
 LEAST_COHERENCE = 0.85  # of a kind: share of its members' power that its motif explains
@@ -333,11 +333,12 @@ def _together(mixture: Mixture, basis: DiskHarmonics, c: torch.Tensor, owner) ->
 
 
 def _gap(mixture: Mixture, basis: DiskHarmonics, c, turn) -> torch.Tensor:
-    """How empty the way (J, J) from motif to motif is: its length over the spread that the members
-    of both have along it, noise apart.
+    """How empty the way (J, J) from motif to motif is: half of it, over the spread along it that
+    the members of the one and of the other have, noise apart; the emptier half counts.
 
-    Where one kind changes gradually and is cut into pieces, their members fill the way: its length
-    is 12^(1/2) / 2 = 1.7 times the sum of the two spreads. Between two sites it is many times that.
+    Where one kind changes gradually and is cut into pieces, their members fill the way: half of it
+    is 3^(1/2) = 1.7 times each spread. Between two sites it is many times that, for one of them at
+    least: a motif that serves both has members on both sides, but fills the way alone.
     """
     count = len(mixture)
     motif, upright_by = best_turns(mixture, c)
@@ -352,7 +353,7 @@ def _gap(mixture: Mixture, basis: DiskHarmonics, c, turn) -> torch.Tensor:
     for j in range(count):
         members = left[motif == j] @ along[j].T
         spread[j] = (members.square().mean(0) - noise[j]).clamp_min(0).sqrt()
-    return (length + length.T) / 2 / (spread + spread.T).clamp_min(1e-9)
+    return (length + length.T) / 4 / torch.minimum(spread, spread.T).clamp_min(1e-9)
 
 
 def _groups(apart: np.ndarray, owner: np.ndarray) -> np.ndarray:
