@@ -9,7 +9,7 @@ modulo 2 pi / n alone is known modulo 2 pi / n.
 """
 
 from dataclasses import dataclass, replace
-from statistics import mode
+from statistics import multimode
 
 import numpy as np
 import torch
@@ -195,16 +195,17 @@ def _usual(tries: list, c: torch.Tensor, basis: DiskHarmonics, owner, label) -> 
     """The motifs, their kinds and names as `_together` gives them, of the likeliest mixture that
     has as many kinds as most have.
 
-    One fit in some is dealt out badly, and a chain may then break, or bridge a gap. Of a few
-    sub-images (N, K) known by names (N,), the likeliest mixtures are fitted to all before one is
-    chosen: fitted to half of them, they would not stand them up alike.
+    One fit in some is dealt out badly, and a chain may then break, or bridge a gap. Of two numbers
+    that are found as often the smaller counts: most must have seen a kind. Of a few sub-images
+    (N, K), known by names (N,), the likeliest mixtures are fitted to all before one is chosen:
+    fitted to half of them, they would not stand them up alike.
     """
 
     def together(mixture: Mixture, c: torch.Tensor) -> tuple:
         kept = coherent(mixture, basis)
         return _together(chosen(mixture, kept), basis, c[:JUDGED_ON], owner[kept.numpy()])
 
-    usual = mode(len(together(one.refined, one.c)[2]) for one in tries)
+    usual = min(multimode(len(together(one.refined, one.c)[2]) for one in tries))
     tries = sorted(tries, key=lambda one: -one.gain)
     likeliest = [one.mixture for one in tries]
     if len(c) < 2 * PART_FITTED:
