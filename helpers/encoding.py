@@ -15,7 +15,7 @@ CIRCLE = np.linspace(-np.pi, np.pi, 720, endpoint=False)  # where a wide posteri
 PART = 4096  # sub-images encoded at a time
 WAYS = 4  # in which a sub-image may stand that are tried
 NO_WAY = 1e-4  # a way that is less probable than this is left out
-OF_A_PATTERN = 4.0  # numbers that describe what a motif leaves of a window on two grains
+OF_A_PATTERN = 16.0  # numbers that describe what a motif leaves of a window on two grains
 SAME_MODE = 3.0  # standard deviations: nearer maxima of two ways are one
 
 

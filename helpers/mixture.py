@@ -20,7 +20,7 @@ PART = 1024  # sub-images whose posterior is held at a time
 FEW = 400  # sub-images of which none is spared
 FIRST_PASSES, PASSES = 6, 12  # of a start, and of the likeliest of them
 HOTTEST = 4.0  # at first the posterior is this much wider, so that motifs may change places
-MOST_PASSES, STANDSTILL = 50, 2e-3  # until the evidence grows by less nats a pass
+MOST_PASSES, STANDSTILL = 50, 5e-4  # until the evidence grows by less nats a pass
 SMALLEST_SHARE = 1e-6
 MOST_MOVES = 3  # of a motif from where there are two of a kind to where one serves two
 PAYS = 4.0  # times what making two motifs one costs must be gained where one is split
@@ -205,7 +205,7 @@ def _climb(mixture: Mixture, c, laid, passes: int, hottest: float, allowed) -> M
 def settle_mixture(mixture: Mixture, c: torch.Tensor, allowed=None) -> Mixture:
     """A mixture that goes on with sub-images (N, K) until its evidence stands still."""
     laid = mixture.turns.lay(c)
-    mixture = _one_pass(mixture, c, laid, 1.0, allowed)
+    mixture = _climb(mixture, c, laid, PASSES, HOTTEST, allowed)
     for _ in range(MOST_PASSES):
         before = mixture.evidence
         mixture = _one_pass(mixture, c, laid, 1.0, allowed)
