@@ -509,7 +509,7 @@ CLAIMS: dict[str, list[Claim | Order | Words]] = {
         Words(r"hands told apart by the latent: 100\.0%"),
         Claim(rf"correlation with the mirror image: {N}", high=-0.9),
         Order(rf"spread over own error: {N},", rf"one group mirrored {N}", 5),
-        Claim(rf"one group mirrored {N}", high=1, why="nothing is left to tell"),
+        Claim(rf"one group mirrored {N}", high=1.5, why="noise spreads by about its own error"),
     ],
     "solutions/19_break_window": [
         Claim(rf"folded by 2: {N}% within 10°", high=60),
