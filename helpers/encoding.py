@@ -161,31 +161,35 @@ def _encode_part(motifs, pieces, c, of_class, noise: Noise):
 
     g, kind_best = chosen("g"), kind[rows, best]
     series, spread = motifs.shifted, c.new_tensor([noise.effective_sigma, noise.shift_px]).log()
-    of_best, _ = series.log_posterior(c, g, *spread)
-    angle = series.best_angle(of_best)
-    fitted, offset = series.fitted(c, g, angle, *spread)
-    misfit = (c - fitted).square().mean(-1)
+    of_best, angle, offset, misfit = _best_fit(series, c, g, spread)
     residual = misfit.sqrt() / motifs.log_sigma.exp()
     trust = _trust(misfit / noise.sigma**2, c.shape[1])
     weight = torch.softmax(trust[:, None] * evidence, dim=1)
     row, way = (weight > NO_WAY).nonzero(as_tuple=True)
     drawn = torch.stack([one["g"] for one in found], dim=1)[row, way]
+    is_best = way == best[row]
     posterior = of_best[row]
-    other = (way != best[row]).nonzero()[:, 0]
-    posterior[other] = series.log_posterior(c[row[other]], drawn[other], *spread)[0]
-    posterior = trust[row, None] * posterior
-    own = (way == best[row]).nonzero()[:, 0]
+    posterior[~is_best] = series.log_posterior(c[row[~is_best]], drawn[~is_best], *spread)[0]
     gauge = motifs.gauge(drawn, kind[row, way])
-    posterior = series.turn(posterior, gauge)
+    posterior = series.turn(trust[row, None] * posterior, gauge)
     weight = weight[row, way].double()
     weight = weight / weight.new_zeros(len(c)).index_add(0, row, weight)[row]
     probability = weight.new_zeros(len(c), pieces.count)
     probability.index_put_((row, kind[row, way]), weight, accumulate=True)
-    z = chosen("z")
     latent_sd = (chosen("log_variance").exp() @ (motifs.axes**2).T).sqrt()
-    values = [angle + gauge[own], z @ motifs.axes.T, latent_sd, residual, offset]
+    latent = chosen("z") @ motifs.axes.T
+    values = [angle + gauge[is_best], latent, latent_sd, residual, offset]
     values += [kind_best, probability, *_modes(series, posterior, row, weight, len(c))]
     return values, row, weight, posterior
+
+
+def _best_fit(series, c, g, spread) -> tuple[torch.Tensor, ...]:
+    """Of sub-images (B, K) and motifs (B, K): the log posterior of the angle, its top (B,), the
+    offset (B, 2), and the mean square (B,) of what is left."""
+    posterior, _ = series.log_posterior(c, g, *spread)
+    angle = series.best_angle(posterior)
+    fitted, offset = series.fitted(c, g, angle, *spread)
+    return posterior, angle, offset, (c - fitted).square().mean(-1)
 
 
 def _trust(misfit: torch.Tensor, count: int) -> torch.Tensor:

@@ -148,13 +148,11 @@ def fit_mixture(
     known : (N,) int, optional
         The name that a sub-image is known by, -1 for none: it may be of its name's motifs alone.
     """
-    some = slice(None, None, 2 if len(c) >= FEW else 1)
     if owner is None:
         owner, known = np.full(count, -1), np.full(len(c), -1)
-        allowed = None
-    else:
-        some = slice(None)  # of the known ones none can be spared
-        allowed = allowed_motifs(owner, known)
+    allowed = allowed_motifs(owner, known, c.device)
+    spared = len(c) >= FEW and allowed is None  # of the known ones none can be
+    some = slice(None, None, 2 if spared else 1)
     few, laid = c[some], turns.lay(c)
     tries = []
     for _ in range(starts):
@@ -169,10 +167,12 @@ def fit_mixture(
     return best
 
 
-def allowed_motifs(owner: np.ndarray, known: np.ndarray) -> torch.Tensor:
+def allowed_motifs(owner: np.ndarray, known: np.ndarray, device) -> torch.Tensor | None:
     """Which motifs (J,) a sub-image (N,) may be of, (N, J) bool: those of its name, if it is known
-    by one."""
-    return torch.as_tensor((known[:, None] < 0) | (known[:, None] == owner))
+    by one. None where no sub-image is."""
+    if (known < 0).all():
+        return None
+    return torch.as_tensor((known[:, None] < 0) | (known[:, None] == owner), device=device)
 
 
 def _first_motifs(c: torch.Tensor, turns: Turns, owner, known, rng) -> torch.Tensor:
@@ -276,7 +276,7 @@ def _one_pass(mixture: Mixture, c, laid, heat: float, allowed) -> Mixture:
     turns, norms = mixture.turns, c.square().sum(-1)
     logits = mixture.logits(laid)
     if allowed is not None:
-        logits = logits.masked_fill(~allowed[:, :, None].to(logits.device), -torch.inf)
+        logits = logits.masked_fill(~allowed[:, :, None], -torch.inf)
     top = logits.flatten(1).amax(1)
     weight = ((logits - top[:, None, None]) / heat).clamp_min(NOTHING).exp()
     total = weight.flatten(1).sum(1)

@@ -185,7 +185,7 @@ def _two_tries(c, turns: Turns, halves: list, owner, label, rng) -> list:
     """Two mixtures of sub-images (N, K) that share none."""
     fitted = []
     for part in halves:
-        tied = {"owner": owner, "known": label[part]} if (owner >= 0).any() else {}
+        tied = {"owner": owner, "known": label[part]}
         fitted.append(fit_mixture(c[part], turns, len(owner), starts=STARTS, rng=rng, **tied))
     one, other = (c[part] for part in halves)
     return [_Try.of(fitted[0], one, other), _Try.of(fitted[1], other, one)]
@@ -210,7 +210,7 @@ def _usual(tries: list, c: torch.Tensor, basis: DiskHarmonics, owner, label) -> 
     likeliest = [one.mixture for one in tries]
     if len(c) < 2 * PART_FITTED:
         finalists = likeliest[: max(2, FINALISTS // len(c))]
-        allowed = allowed_motifs(owner, label) if label.max(initial=-1) >= 0 else None
+        allowed = allowed_motifs(owner, label, c.device)
         settled = [settle_mixture(mixture, c, allowed) for mixture in finalists]
         likeliest = sorted(settled, key=lambda mixture: -mixture.evidence)
     for mixture in likeliest:
