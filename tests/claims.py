@@ -608,8 +608,13 @@ CLAIMS: dict[str, list[Claim | Order | Words]] = {
         Claim(rf"over stated error has a standard deviation of {N},", 0.8, 1.25),
         Claim(rf"one misfit grows {N} times: its column stands", 3),
         Claim(rf"its column stands {N} px from the added one", high=20),
-        Claim(rf"usual: {N} of these angles are not told", 0),
-        Claim(rf"not told, and {N} are off by more than five", high=3),
+        Order(
+            rf"of their angles {N} are not told",
+            rf"\n{N} misfits are over three times their usual",
+            0.5,
+            why="the error bar grows with the misfit",
+        ),
+        Claim(rf"not told, and {N} are off by over five error bars", high=3),
         Words("positions the same to the byte: True"),
     ],
     "solutions/23_process_stack": [
