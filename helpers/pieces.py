@@ -5,7 +5,8 @@ wedge of thickness or a strain splits one kind are alike to a few parts in a hun
 chain; motifs of two sites are not alike. So pieces are put together as far as the chain goes, and
 stood up alike along it. What is not coherent (boundaries, windows that show two grains) is no kind.
 Two mixtures of different halves of the sub-images tell what is known: an angle on which they agree
-modulo 2 pi / n alone is known modulo 2 pi / n.
+modulo 2 pi / n alone is known modulo 2 pi / n. By which of these n turns a sub-image stands, one
+pattern decides for all pieces of a kind (`helpers.standing`).
 """
 
 from dataclasses import dataclass, replace
@@ -29,6 +30,7 @@ from .mixture import (
     top_of,
 )
 from .orders import orders_of
+from .standing import stand_alike
 
 MIN_SUBIMAGES = 16
 MOST_PIECES = 12
@@ -155,7 +157,8 @@ def find_pieces(c: torch.Tensor, basis: DiskHarmonics, *, seed: int, known=None)
     pieces = Pieces(basis, whole, kind, kinds, np.ones(len(kinds), int))
     stood = [_standing_as(chosen(t.refined, coherent(t.refined, basis)), pieces) for t in tries]
     judges = list(zip(stood[::2], stood[1::2], strict=True))
-    return replace(pieces, order=orders_of(pieces, judges, some[:JUDGED_ON]))
+    order = orders_of(pieces, judges, some[:JUDGED_ON])
+    return replace(pieces, order=order, mixture=stand_alike(whole, kind, order, some))
 
 
 @dataclass(frozen=True)
