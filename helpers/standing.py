@@ -4,7 +4,7 @@ A kind of order n looks alike at n turns, and a mixture deals its members out ov
 has it. What breaks the symmetry in some of them (a vacancy, a brighter neighbour, a gradient) would
 then point another way for every seed, and so would the latents that tell of it. Here all members of
 a kind are dealt out anew, by EM over the n turns with a single pattern. It ends at the same pattern
-whatever they were dealt out by before, and at none where nothing breaks the symmetry.
+whatever they were dealt out by before, and at next to none where nothing breaks the symmetry.
 """
 
 from dataclasses import replace
