@@ -215,7 +215,7 @@ def _in_one_way(motifs, pieces, c, of_class, noise: Noise, turn) -> dict:
     round_part = torch.as_tensor(pieces.basis.order == 0, device=c.device)
     g = torch.where(turns[:, None] | round_part, g, 0.0)  # no turn is known of a round motif
     spread = c.new_tensor([noise.effective_sigma, noise.shift_px]).log()
-    evidence = motifs.shifted.evidence(c, g, *spread)
+    evidence = motifs.shifted.evidence(upright, g, *spread)
     evidence = evidence + log_variance.sum(-1) / 2 + motifs.log_prior(z, kind)
     return {"z": z, "log_variance": log_variance, "g": g, "kind": kind, "evidence": evidence}
 

@@ -103,18 +103,16 @@ class Pieces:
         return self.mixture.turns.rotate(c, -turn), self.kind[motif]
 
     def ways(self, c: torch.Tensor, count: int) -> torch.Tensor:
-        """The `count` likeliest turns (N, count) of each sub-image (N, K).
+        """The `count` likeliest turns (N, count) of each sub-image (N, K), whatever its kind.
 
-        Each is a maximum over the circle of the posterior of one of the kinds.
+        Each is a maximum over the circle of the posterior.
         """
-        on_grid = self.of_kinds(self.mixture.turns.lay(c))
+        logits = self.mixture.logits(self.mixture.turns.lay(c))  # (N, J, A)
+        on_grid = log_sum(logits.movedim(1, -1))
         top = (on_grid >= on_grid.roll(1, -1)) & (on_grid > on_grid.roll(-1, -1))
-        size = on_grid.shape[-1]
-        height = torch.where(top, on_grid, on_grid - 1e6).flatten(1)
+        height = torch.where(top, on_grid, on_grid - 1e6)
         best = height.topk(count, dim=1).indices
-        rows = torch.arange(len(c), device=c.device)
-        turns = [top_of(on_grid[rows, index // size], index % size) for index in best.T]
-        return torch.stack(turns, dim=1)
+        return torch.stack([top_of(on_grid, index) for index in best.T], dim=1)
 
     def to(self, device) -> "Pieces":
         """The same on another device."""

@@ -30,8 +30,12 @@ class ShiftedSeries(AngleSeries):
         return series + gain @ self.to_series, rest - log_det / 2
 
     def evidence(self, c, g, log_sigma, log_shift) -> torch.Tensor:
-        """log p(c|g) at the best angle, but for a constant; shifts are integrated; (B,)."""
-        angle, variance = self.best_angle(self.of(c, g)), (2 * log_sigma).exp()
+        """log p(c|g) of upright data at the angle beside zero, but for a constant; (B,).
+
+        Shifts are integrated. Other tops do not count: where two are of one height, rounding
+        would choose between them.
+        """
+        angle, variance = self.small_turn(self.of(c, g)), (2 * log_sigma).exp()
         off, along = self.rotate(c, -angle) - g, g @ self.slopes  # (B, K), (2, B, K)
         precision = self._precision(along, variance, log_shift)
         pull = (off * along).sum(-1).T / variance  # (B, 2)

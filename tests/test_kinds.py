@@ -202,6 +202,16 @@ def test_encoding_tells_what_it_knows(two):
     assert encoding.kind_probability.shape == (450, 2)
 
 
+def test_no_two_ways_to_stand_are_at_one_turn(two):
+    """Kinds that are likeliest at one and the same turn are one way, and count once."""
+    stack, _, _, kinds = two
+    pieces = kinds.pieces
+    c = torch.as_tensor(pieces.basis.project(stack - stack.mean())).float() / stack.std()
+    ways = pieces.ways(c, 3).numpy()
+    apart = np.abs(fold_angles(ways[:, :, None] - ways[:, None], 1)) + 10 * np.eye(3)
+    assert apart.min() > np.radians(5)
+
+
 def test_frames_that_show_one_kind_alone_leave_the_latents_of_all(two):
     stack, _, kind, kinds = two
 

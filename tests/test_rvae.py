@@ -113,14 +113,9 @@ def test_decode_draws_in_input_units_and_turns_counter_clockwise(two_kinds):
 
 
 def test_gain_and_offset_do_not_matter_to_the_stack_normalisation(two_kinds):
-    stack, _, kind, model = two_kinds
+    stack, _, _, model = two_kinds
     here, there = model.encode(stack), model.encode(3.7 * stack - 1000)
-    no_like_turn = kind == 1
-    np.testing.assert_allclose(there.latent[no_like_turn], here.latent[no_like_turn], atol=0.01)
-    # Of like turns that explain a sub-image equally well, rounding chooses one, and its latents.
-    same_turn = np.abs(fold_angles(there.angle - here.angle, 1)) < 0.01
-    assert same_turn.mean() > 0.99
-    np.testing.assert_allclose(there.latent[same_turn], here.latent[same_turn], atol=0.01)
+    np.testing.assert_allclose(there.latent, here.latent, atol=0.01)
     kept = model.encode(stack[:3], normalization="model")
     np.testing.assert_allclose(kept.latent, here.latent[:3], atol=1e-4)
 
