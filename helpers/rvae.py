@@ -141,6 +141,7 @@ class RVAE:
         require_enough(len(raw))
         contrast = Contrast.of(raw, self.basis)
         c, of_class = self._prepare(raw, contrast), self._one_hot(classes, len(raw))
+        del raw  # of a long stack each such array is large
         with one_thread():
             if kinds is None:
                 pieces = find_pieces(c, self.basis, seed=self.seed)
@@ -159,6 +160,7 @@ class RVAE:
             options = {"epochs": epochs, "beta": self.beta, "seed": self.seed}
             options |= {"progress": progress, "watch": watch, "draw": others if stored else None}
             self.history = train(self._motifs, self._lead(start, data), **options)
+            del data
             self._contrast, self.pixel_size_nm = contrast, pixel_size_nm
             self.kinds = describe(pieces, c, contrast)
             self._settle(c, of_class)
