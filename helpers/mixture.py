@@ -77,9 +77,14 @@ class Turns:
     def rotate(self, c: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
         """Coefficients (N, K), each turned by its angle (N,)."""
         orders = torch.arange(self.shape[0], device=c.device)
-        phase = orders[:, None] * angle
-        laid = self.lay(c) * torch.polar(torch.ones_like(phase), phase)[:, :, None]
-        return self.gather(laid)
+        turned = torch.empty_like(c)
+        for part, by, into in zip(
+            c.split(PART), angle.split(PART), turned.split(PART), strict=True
+        ):
+            phase = orders[:, None] * by
+            laid = self.lay(part) * torch.polar(torch.ones_like(phase), phase)[:, :, None]
+            into.copy_(self.gather(laid))
+        return turned
 
 
 def log_sum(logits: torch.Tensor) -> torch.Tensor:
