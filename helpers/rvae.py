@@ -137,11 +137,8 @@ class RVAE:
         self._forget()  # a second fit starts anew
         self.basis = self._basis_for(stack, kinds)
         stored = getattr(stack, "sample", None)  # of a FrameStore
-        raw = self._coefficients(stored([self.seed, 0]) if stored else stack)
-        require_enough(len(raw))
-        contrast = Contrast.of(raw, self.basis)
-        c, of_class = self._prepare(raw, contrast), self._one_hot(classes, len(raw))
-        del raw  # of a long stack each such array is large
+        c, contrast = self._read(stored([self.seed, 0]) if stored else stack)
+        of_class = self._one_hot(classes, len(c))
         with one_thread():
             if kinds is None:
                 pieces = find_pieces(c, self.basis, seed=self.seed)
@@ -160,11 +157,18 @@ class RVAE:
             options = {"epochs": epochs, "beta": self.beta, "seed": self.seed}
             options |= {"progress": progress, "watch": watch, "draw": others if stored else None}
             self.history = train(self._motifs, self._lead(start, data), **options)
-            del data
+            del data  # of a long stack it is large
             self._contrast, self.pixel_size_nm = contrast, pixel_size_nm
             self.kinds = describe(pieces, c, contrast)
             self._settle(c, of_class)
         return self
+
+    def _read(self, stack) -> tuple[torch.Tensor, Contrast]:
+        """Normalised coefficients (M, K) of what is trained on, and their offset and gain."""
+        raw = self._coefficients(stack)
+        require_enough(len(raw))
+        contrast = Contrast.of(raw, self.basis)
+        return self._prepare(raw, contrast), contrast
 
     def _stand(self, pieces, c: torch.Tensor, of_class: torch.Tensor) -> dict:
         """What training needs of coefficients (M, K), which are made to stand upright."""
