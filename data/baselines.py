@@ -84,8 +84,13 @@ class PlainVAE:
         self._prior_sd = torch.ones(self.latent_dim)  # of each number that is encoded
         self._decoder_shape = self.latent_dim, int(self._mask.sum()), 2  # in, out, hidden layers
 
-    def fit(self, stack: np.ndarray, *, epochs: int, progress: bool = False) -> "PlainVAE":
-        """Train with exactly `epochs` passes over sub-images (M, w, w); return the model."""
+    def fit(
+        self, stack: np.ndarray, *, epochs: int, progress: bool = False, watch=None
+    ) -> "PlainVAE":
+        """Train with exactly `epochs` passes over sub-images (M, w, w); return the model.
+
+        `watch`, if given, is called after each pass with its row of `history`.
+        """
         epochs = as_whole("epochs", epochs, 1)
         pixels = _pixels(stack, self._mask)
         self._offset, self._gain = float(pixels.mean()), float(pixels.std())
@@ -100,6 +105,8 @@ class PlainVAE:
                 batches = torch.randperm(len(x)).split(self.batch)
                 averages = descend(lambda batch: self._loss(x[batch]), batches, optimiser)
                 self.history.append({"epoch": epoch, **averages})
+                if watch:
+                    watch(self.history[-1])
         return self
 
     def _loss(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:

@@ -163,7 +163,9 @@ def test_history_and_seed(model):
     last = one.history[-1]
     assert last["loss"] == pytest.approx(last["misfit"] + last["kl"])
     assert last["loss"] < one.history[0]["loss"]
-    assert one.fit(stack, epochs=3).history == same.history  # a second fit starts anew
+    told = []
+    assert one.fit(stack, epochs=3, watch=told.append).history == same.history  # starts anew
+    assert told == one.history
 
 
 @pytest.mark.parametrize("model", MODELS)
