@@ -89,7 +89,8 @@ class PlainVAE:
     ) -> "PlainVAE":
         """Train with exactly `epochs` passes over sub-images (M, w, w); return the model.
 
-        `watch`, if given, is called after each pass with its row of `history`.
+        `watch`, as that of `RVAE.fit`, is called after each pass with its row of `history`;
+        training stops where it returns true.
         """
         epochs = as_whole("epochs", epochs, 1)
         pixels = _pixels(stack, self._mask)
@@ -105,8 +106,8 @@ class PlainVAE:
                 batches = torch.randperm(len(x)).split(self.batch)
                 averages = descend(lambda batch: self._loss(x[batch]), batches, optimiser)
                 self.history.append({"epoch": epoch, **averages})
-                if watch:
-                    watch(self.history[-1])
+                if watch and watch(self.history[-1]):
+                    break
         return self
 
     def _loss(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:

@@ -166,6 +166,8 @@ def test_history_and_seed(model):
     told = []
     assert one.fit(stack, epochs=3, watch=told.append).history == same.history  # starts anew
     assert told == one.history
+    early = model(SMALL, seed=1).fit(stack, epochs=3, watch=lambda row: row["epoch"] == 2)
+    assert len(early.history) == 2
 
 
 @pytest.mark.parametrize("model", MODELS)
