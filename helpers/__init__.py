@@ -1,49 +1,16 @@
 """Local symmetry in atomic-resolution STEM images.
 
-One module is one step of the way from a microscope file to maps::
+One folder is one step of the way from a microscope file to maps, and takes what it needs from the
+folders before it::
 
-    io -> drift -> segmentation -> columns -> subimages -> kinds -> rvae -> angles -> maps
+    files -> columns -> subimages -> results -> rvae -> stack -> figures
 
-Every public name below is importable from here; its module (and torch with it) is loaded when the
-name is first used.
+`simulate` makes images whose truth is known, `compare` holds what the rVAE is compared with, and
+the modules beside the folders (`images`, `device`, `timing`) are for all of them. The public names
+stand in ``__init__.pyi``; a module, and torch with it, is loaded when one of its names is first
+used.
 """
 
-from importlib import import_module
+import lazy_loader
 
-_NAMES = {  # module: its public names
-    "data": "fetch",
-    "io": "load_image",
-    "drift": "align_stack",
-    "segmentation": "segment segment_species",
-    "columns": "Columns locate_columns",
-    "precision": "locate_in_frames",
-    "identify": "identify_columns",
-    "quality": "check_quality",
-    "subimages": "cut_subimages",
-    "window": "WindowReport window_report",
-    "frames": "FrameStore process_stack",
-    "kinds": "Kinds find_kinds",
-    "rvae": "RVAE",
-    "encoding": "Encoding",
-    "agreement": "Agreement compare_encodings",
-    "angles": "align_gauge fold_angles lattice_direction posterior_order rotational_order "
-    "symmetry_scores",
-    "maps": "angle_map latent_map save_results",
-    "player": "Player",
-    "picker": "WindowPicker",
-}
-_MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}
-
-__all__ = sorted(_MODULE_OF)
-
-
-def __getattr__(name: str):
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module 'helpers' has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULE_OF})
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

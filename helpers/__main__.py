@@ -62,8 +62,8 @@ def analyse(image: Path, folder: Path, *, overwrite: bool = False, **parameters)
     """
     from papermill import PapermillExecutionError, execute_notebook
 
+    from .files.folder import new_folder
     from .kernel import QuietKernelManager
-    from .maps import new_folder
 
     started = time.monotonic()
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # the kernel of this environment

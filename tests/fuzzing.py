@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from helpers import load_image
-from helpers.untrusted import _limit_memory
+from helpers.files.untrusted import _limit_memory
 
 LONGEST_S = 10
 HEADER_BYTES = 4096  # most mutations fall here: sizes, offsets, types
@@ -35,7 +35,7 @@ def mutate(content: bytes, rng: np.random.Generator) -> bytes:
 
 def write_mutated(folder: Path, ending: str, rng: np.random.Generator) -> Path:
     """A valid file of a format, and then one of its parts mutated."""
-    from test_io import IMAGE, WRITERS
+    from test_files_load import IMAGE, WRITERS
 
     folder.mkdir()
     path = folder / f"image.{ending}"
@@ -89,7 +89,7 @@ class Reader:
 
 def fuzz(count: int, seed: int, folder: Path) -> dict[Path, str]:
     """What became of each of so many mutated files, all formats in turn."""
-    from test_io import WRITERS
+    from test_files_load import WRITERS
 
     rng, reader, outcome = np.random.default_rng(seed), Reader(), {}
     reader.read(write_mutated(folder / "first", "hspy", rng))  # the imports are not the file's

@@ -307,7 +307,7 @@ def test_wheel_of_the_bundle_imports_and_holds_the_data(bundle, tmp_path):
     [wheel] = [name for name in bundle.namelist() if name.endswith(".whl")]
     path = bundle.extract(wheel, tmp_path)
     inside = zipfile.ZipFile(path).namelist()
-    assert {"helpers/__init__.py", "helpers/simulate/registry.txt"} <= set(inside)
+    assert {"helpers/__init__.py", "helpers/data/registry.txt"} <= set(inside)
     assert [name for name in inside if name.endswith("sr3fe2o7_stack.hspy")]
     code = f"import sys; sys.path.insert(0, {path!r}); import helpers; print(helpers.__file__)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

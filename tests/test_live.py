@@ -19,7 +19,7 @@ expect.set_options(timeout=ANSWER_MS)
 
 CELL = """
 import matplotlib.pyplot as plt
-from helpers.player import Player
+from helpers.figures.player import Player
 
 def draw(size):
     figure, ax = plt.subplots(figsize=(3, 2))
@@ -32,7 +32,7 @@ player
 
 PICKER = """
 import numpy as np
-from helpers.picker import WindowPicker
+from helpers.figures.picker import WindowPicker
 from helpers.simulate.lattices import render_columns
 
 places = 10.0 + 12 * np.stack(np.mgrid[:18, :18], axis=-1).reshape(-1, 2)

@@ -17,7 +17,7 @@ from helpers import (
     save_results,
     segment,
 )
-from helpers.simulate.score import r_squared, share_right, sign_from_angle
+from helpers.compare.score import r_squared, share_right, sign_from_angle
 from helpers.simulate.truth import load_truth, match_columns
 
 WINDOW_PX = 40

@@ -180,3 +180,24 @@ def test_the_tables_of_the_benchmark_page_come_from_its_results(tmp_path, monkey
     for name in names:
         again = (tmp_path / name).read_text(encoding="utf-8")
         assert again == (book / name).read_text(encoding="utf-8")
+
+
+def test_folders_import_only_from_those_below_them():
+    """The contract stands in pyproject.toml."""
+    program = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run(
+        [program, "--no-logo", "--no-cache"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_folder_offers_what_its_stub_says():
+    import helpers
+
+    folders = [path.parent.name for path in (ROOT / "helpers").glob("*/__init__.pyi")]
+    assert len(folders) == 9
+    for folder in folders:
+        module = importlib.import_module(f"{helpers.__name__}.{folder}")
+        assert module.__all__
+        for name in module.__all__:
+            assert getattr(module, name) is not None

@@ -21,7 +21,7 @@ from helpers import (
     segment,
     window_report,
 )
-from helpers.simulate.neighbours import off_centre, strongest_wave
+from helpers.compare.neighbours import off_centre, strongest_wave
 
 PIXEL_NM = 0.01599  # PZO.dm3, as its header says
 CELL_NM = 0.416  # pseudo-cubic PbZrO3

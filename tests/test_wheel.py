@@ -52,6 +52,7 @@ def test_wheel_is_small_and_carries_the_licences(wheel):
 
     names = zipfile.ZipFile(wheel).namelist()
     assert wheel.stat().st_size < 15 * 1024**2
-    assert "helpers/simulate/registry.txt" in names
+    assert "helpers/data/registry.txt" in names and "helpers/__init__.pyi" in names
+    assert not any("recipes" in name for name in names)
     assert any(name.endswith("share/rvae_stem_book/21_analyse_image.ipynb") for name in names)
     assert any(name.endswith("LICENSE") for name in names)

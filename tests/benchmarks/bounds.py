@@ -34,15 +34,15 @@ from helpers import (
     find_kinds,
     locate_columns,
 )
-from helpers.angles import align_gauge, fold_angles
+from helpers.compare.baselines import CoordinateVAE
+from helpers.compare.score import r_squared, share_right, sign_from_angle
+from helpers.results.angles import align_gauge, fold_angles
 from helpers.simulate.atoms import graphene
-from helpers.simulate.baselines import CoordinateVAE
 from helpers.simulate.lattices import render_columns
 from helpers.simulate.scan import Scan, scan_specimen
-from helpers.simulate.score import r_squared, share_right, sign_from_angle
 from helpers.simulate.specimen import polycrystal, single_crystal
 from helpers.simulate.truth import Truth, match_columns
-from helpers.subimages import inside_image
+from helpers.subimages.cut import inside_image
 
 RESULTS = ROOT / "book" / "_assets" / "bounds.json"
 FRESH_SEEDS = (8101, 8102, 8103)

@@ -4,7 +4,7 @@
 
 Each part runs in processes of its own, with one thread a worker. The stacks are simulated and lie
 on disk as .zspy, one chunk a frame. `--keep` writes the results into ``data/frames.json``, which
-the page on long stacks reads; run data/register.py after it.
+the page on long stacks reads; run data/recipes/register.py after it.
 """
 
 import argparse
@@ -108,7 +108,7 @@ def with_workers(stack: str, folder: str) -> dict:
                 ) as cluster,
                 Client(cluster) as client,
             ):
-                client.run(__import__, "helpers.frames")  # the import is not the work
+                client.run(__import__, "helpers.stack.process")  # the import is not the work
                 store.group["state"][:] = ""
                 started = time.perf_counter()
                 process_stack(signal, folder, client=client, progress=False)

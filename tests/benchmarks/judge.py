@@ -3,8 +3,8 @@
 import numpy as np
 from scipy.spatial import cKDTree
 
-from helpers.angles import align_gauge, fold_angles
 from helpers.images import as_positions
+from helpers.results.angles import align_gauge, fold_angles
 from helpers.simulate.truth import Truth
 
 PIXEL_SIZE_NM = 0.02

@@ -54,7 +54,7 @@ def train_ours(stack, seed, limit_s):
 
 
 def train_coordinate(stack, seed, limit_s):
-    from helpers.simulate.baselines import CoordinateVAE
+    from helpers.compare.baselines import CoordinateVAE
 
     model = CoordinateVAE(stack.shape[-1], latent_dim=2, seed=seed)
     pace = time_of(lambda: model.fit(stack, epochs=1, progress=False))

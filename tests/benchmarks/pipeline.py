@@ -32,7 +32,7 @@ def main() -> None:
     from test_pipeline import WITHIN_PX, score_positions
 
     import helpers
-    from helpers.simulate.score import r_squared, share_right, sign_from_angle
+    from helpers.compare.score import r_squared, share_right, sign_from_angle
     from helpers.simulate.truth import load_truth, match_columns
     from helpers.timing import peak_memory_gib
 

@@ -25,8 +25,8 @@ from peers import SETTINGS
 from report import write_page
 
 from helpers import align_stack, cut_subimages, fetch, load_image, locate_columns, segment
+from helpers.compare.score import r_squared, share_right
 from helpers.simulate.scan import Scan, scan_specimen
-from helpers.simulate.score import r_squared, share_right
 from helpers.simulate.specimen import polycrystal
 from helpers.simulate.truth import Truth, load_truth, match_columns
 

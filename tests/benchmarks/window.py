@@ -22,11 +22,11 @@ import numpy as np
 from rvae import ROOT, processor
 
 from helpers import RVAE, cut_subimages, locate_columns, window_report
-from helpers.angles import align_gauge, fold_angles
+from helpers.compare.score import label_is_right
 from helpers.images import median_spacing
+from helpers.results.angles import align_gauge, fold_angles
 from helpers.simulate.atoms import ferroelectric, graphene
 from helpers.simulate.scan import Scan, scan_specimen
-from helpers.simulate.score import label_is_right
 from helpers.simulate.specimen import polycrystal, single_crystal
 from helpers.simulate.truth import Truth, match_columns
 

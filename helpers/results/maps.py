@@ -1,0 +1,118 @@
+"""Results laid out as images and tables that HyperSpy and a spreadsheet open."""
+
+from pathlib import Path
+
+import numpy as np
+from scipy.interpolate import NearestNDInterpolator
+
+from ..files.folder import new_folder
+from ..images import as_positions, neighbour_distance, one_each
+from .angles import fold_angles
+
+
+def angle_map(positions, angle, *, shape, pixel_size_nm: float | None = None, order: int = 1):
+    """Image of the angle: each pixel carries that of the nearest column, folded by `order`.
+
+    Parameters
+    ----------
+    positions : (M, 2) [row, column] in pixels
+    angle : (M,) radians
+    shape : (rows, columns) of the image the columns were found in
+    pixel_size_nm : float, optional
+        Calibrates the axes; without it they are in px.
+    order : int
+        Rotational symmetry of the motif: angles are given modulo 2 pi / order.
+
+    Returns
+    -------
+    hyperspy Signal2D, float32, NaN where no column is near.
+    """
+    values = fold_angles(angle, order)
+    title = "angle (rad)" if order == 1 else f"angle modulo 2 pi / {order} (rad)"
+    return latent_map(positions, values, shape=shape, pixel_size_nm=pixel_size_nm, title=title)
+
+
+def latent_map(positions, latent, *, shape, pixel_size_nm: float | None = None, title="latent"):
+    """Image of one latent (M,), or of any number a column: each pixel takes the nearest column's.
+
+    Parameters and return value are those of `angle_map`.
+    """
+    from hyperspy.signals import Signal2D
+
+    positions, values = as_positions(positions), one_each(latent, positions, title)
+    # Beyond 1.5 spacings from any column nothing was measured, so nothing is shown.
+    reach = 1.5 * np.median(neighbour_distance(positions))
+    nearest = NearestNDInterpolator(positions, values)
+    image = nearest(*np.indices(shape), distance_upper_bound=reach, workers=-1)
+    signal = Signal2D(image.astype(np.float32), metadata={"General": {"title": title}})
+    scale, units = (1.0, "px") if pixel_size_nm is None else (float(pixel_size_nm), "nm")
+    signal.axes_manager.signal_axes.set(name=["x", "y"], scale=scale, units=units)
+    return signal
+
+
+def save_results(
+    path, columns, encoding, kept, *, shape, pixel_size_nm=None, order=1, model=None,
+    overwrite=False,
+) -> Path:  # fmt: skip
+    """Write maps (.hspy), the table of columns (.csv) and the model into a new folder.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path of the folder to make
+    columns : Columns
+    encoding : Encoding of the sub-images around `columns.positions[kept]`
+    kept : (M,) int, as returned by `cut_subimages`
+    shape, pixel_size_nm, order : as in `angle_map`
+    model : RVAE, optional
+        Saved beside the maps.
+    overwrite : bool
+        Replace a folder that is there already. Nothing is ever half-written: the results are
+        put together in a temporary folder beside it, which then takes the name.
+
+    Returns
+    -------
+    pathlib.Path of the folder.
+
+    Raises
+    ------
+    ValueError
+        If the folder exists and `overwrite` is False, or the lengths do not fit.
+    """
+    kept = np.asarray(kept)
+    if len(kept) != len(encoding):
+        raise ValueError(f"{len(kept)} kept columns, but {len(encoding)} were encoded")
+    if len(kept) and kept.max() >= len(columns):
+        raise ValueError(f"kept names column {kept.max()}, but there are only {len(columns)}")
+    with new_folder(path, overwrite=overwrite) as new:
+        _write_maps(new, as_positions(columns)[kept], encoding, shape, pixel_size_nm, order)
+        _write_table(new / "columns.csv", columns, encoding, kept, pixel_size_nm)
+        if model is not None:
+            model.save(new / "model.safetensors")
+    return Path(path)
+
+
+def _write_maps(folder: Path, places, encoding, shape, pixel_size_nm, order: int) -> None:
+    field = {"shape": shape, "pixel_size_nm": pixel_size_nm}
+    angle_map(places, encoding.angle, order=order, **field).save(folder / "angle.hspy")
+    for n, latent in enumerate(encoding.latent.T, start=1):
+        if not encoding.living[n - 1]:  # a map of it would show noise
+            continue
+        latent_map(places, latent, title=f"latent {n}", **field).save(folder / f"latent_{n}.hspy")
+
+
+def _write_table(path: Path, columns, encoding, kept: np.ndarray, pixel_size_nm) -> None:
+    """One row a column; columns whose window did not fit have no angle and no latents (nan)."""
+    located = vars(columns).copy()
+    row, col = located.pop("positions").T
+    table = {"row_px": row, "col_px": col}
+    if pixel_size_nm is not None:
+        table |= {"y_nm": row * pixel_size_nm, "x_nm": col * pixel_size_nm}
+    encoded = {"angle_rad": encoding.angle, "angle_sd_rad": encoding.angle_sd}
+    for n, (latent, sd) in enumerate(zip(encoding.latent.T, encoding.latent_sd.T, strict=True), 1):
+        encoded |= {f"latent_{n}": latent, f"latent_{n}_sd": sd}
+    encoded["residual"] = encoding.residual
+    at_columns = np.full((len(encoded), len(columns)), np.nan)
+    at_columns[:, kept] = list(encoded.values())
+    table |= located | dict(zip(encoded, at_columns, strict=True))
+    values = np.column_stack(list(table.values()))
+    np.savetxt(path, values, fmt="%.6g", delimiter=",", header=",".join(table), comments="")

@@ -1,0 +1,88 @@
+"""The store on disk that holds what was found in each of hundreds of frames."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import zarr
+
+from ..subimages.harmonics import DiskHarmonics
+
+FORMAT = "rvae-stem-book frames 2"
+SEGMENTED, DONE = "segmented", "done"  # the state of a frame: "" at first, or what is wrong with it
+FRAMES_A_PASS = 8  # read at random for each pass of a training
+
+
+@dataclass(frozen=True)
+class FrameStore:
+    """N columns in each of F frames, on disk.
+
+    Attributes
+    ----------
+    path : str or pathlib.Path
+    """
+
+    path: str | Path
+
+    def __post_init__(self):
+        try:
+            found = self.group.attrs["format"]
+        except (KeyError, ValueError, OSError) as error:
+            found = error
+        if found != FORMAT:
+            raise ValueError(f"{self.path} is no store of frames ({found}): see process_stack")
+
+    @property
+    def group(self) -> zarr.Group:
+        """Arrays `positions` (F, N, 2), `sd` (F, N), `shifts` (F, 2), `state` (F,) …
+
+        `seen` (F, N) says whether a frame by itself shows a column. The first columns are those of
+        the mean, `reference`; all of them are `columns` (N, 2), in pixels of the mean.
+        """
+        return zarr.open_group(str(self.path), mode="r+")
+
+    @property
+    def basis(self) -> DiskHarmonics:
+        about = self.group.attrs
+        return DiskHarmonics.build(about["window_px"], about["band_limit"])
+
+    @property
+    def frames(self) -> np.ndarray:
+        """Numbers of the frames that are done, (D,)."""
+        return np.flatnonzero(self.group["state"][:] == DONE)
+
+    @property
+    def damaged(self) -> dict[int, str]:
+        """What is wrong with each frame that was left out."""
+        states = enumerate(self.group["state"][:].tolist())
+        return {number: state for number, state in states if state not in ("", SEGMENTED, DONE)}
+
+    def lay_out(self, n_columns: int, **sizes: tuple) -> None:
+        """New arrays (F, N, …), one chunk a frame, that are NaN until they are written."""
+        for name, size in sizes.items():
+            shape = len(self.group["state"]), n_columns, *size
+            kind = "f4" if name == "coefficients" else "f8"
+            options = {"chunks": (1, *shape[1:]), "dtype": kind, "overwrite": True}
+            self.group.full(name, np.nan, shape=shape, **options)
+
+    def of_frame(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Columns (M,) of a frame that have a whole window, and their coefficients (M, K)."""
+        coefficients = self.group["coefficients"][number]
+        columns = np.flatnonzero(np.isfinite(coefficients[:, 0]))
+        return columns, coefficients[columns]
+
+    def sample(self, seed) -> np.ndarray:
+        """Coefficients (M, K) of a few frames drawn at random: what one pass of a training sees."""
+        some = np.random.default_rng(seed).permutation(self.frames)[:FRAMES_A_PASS]
+        return np.concatenate([self.of_frame(n)[1] for n in np.sort(some)])
+
+    def encode(self, model) -> None:
+        """Write what a model says of each column into `angle`, `kind` … (F, N), else NaN."""
+        sizes = {"angle": (), "angle_sd": (), "residual": (), "kind": (), "order": ()}
+        sizes["latent"] = (model.latent_dim,)
+        self.lay_out(len(self.group["columns"]), **sizes)
+        for number in self.frames:
+            columns, coefficients = self.of_frame(number)
+            encoding = model.encode(coefficients, normalization="model")
+            for name in sizes:
+                self.group[name].oindex[number, columns] = getattr(encoding, name)
