@@ -4,6 +4,9 @@
 those lines are collected into ``_build/costs.json`` and put into the ``page-cost`` spans of the
 built pages. ``make costs`` (``build.py --readme``) copies them into the table of README.md.
 
+Each page is executed once, alone: in an empty folder of its own, in an environment that has the
+wheel and not the checkout (``alone.py``). So the build is the proof that every page runs alone.
+
 A page that fails is shown as far as it came, is named at the end, and is executed again next time.
 """
 
@@ -16,19 +19,24 @@ import shutil
 import subprocess
 import sys
 import time
+from functools import partial
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from textwrap import shorten
 from typing import NamedTuple
 
 import nbformat
 import numpy as np
 import psutil
+from alone import environment_of_pages
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbconvert.filters import strip_ansi
+from traitlets import Unicode
+from traitlets.config import Config
 
 from helpers.kernel import QuietKernelManager
 
@@ -48,6 +56,16 @@ TABLE = re.compile(r"(<!-- costs -->\n).*?(<!-- /costs -->)", re.DOTALL)
 
 class NoNotebookError(ValueError):
     """A file that should be a notebook is none."""
+
+
+class PageKernelManager(QuietKernelManager):
+    """Starts the kernel of a page with the python that is named."""
+
+    python = Unicode(sys.executable, config=True)
+
+    def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:
+        _, *arguments = super().format_kernel_cmd(extra_arguments)
+        return [self.python, *arguments]
 
 
 class Executed(NamedTuple):
@@ -121,33 +139,47 @@ def one_line(error: Exception) -> str:
     return shorten(strip_ansi(said), 600)
 
 
-def execute(job: tuple[Path, nbformat.NotebookNode]) -> Executed:
-    """Execute a notebook in place, until its end or its first error."""
+def execute(job: tuple[Path, nbformat.NotebookNode], python: Path, variables: dict) -> Executed:
+    """Execute a notebook alone, with `python`, until its end or its first error."""
     path, notebook = job
     started = time.monotonic()
+    report = report_of(path)
+    report.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory() as folder, report.open("w", encoding="utf-8") as log:
+        failure = fault_of(notebook, folder, log, python=python, variables=variables)
+        left = sorted(item.name for item in Path(folder).iterdir())
+    if left and not failure:
+        failure = f"after its last cell: it left {', '.join(left)} in its folder"
+        report.write_text(failure, encoding="utf-8")
+    if failure:
+        failure = f"{path.relative_to(ROOT)} failed {failure}"
+    else:
+        report.unlink()
+    return Executed(path, notebook, time.monotonic() - started, failure)
+
+
+def fault_of(notebook, folder: str, log, *, python: Path, variables: dict) -> str:
+    """Execute a notebook in place, in a folder; say where and why it failed, if it did.
+
+    The log takes what the kernel prints beside its cells.
+    """
     begun = []  # cells
     client = NotebookClient(
         notebook,
+        kernel_manager_class=PageKernelManager,
+        config=Config({"PageKernelManager": {"python": str(python)}}),
         timeout=LONGEST_S,
         record_timing=False,  # times in the cells would hide the notebook from the cache
-        kernel_manager_class=QuietKernelManager,
-        resources={"metadata": {"path": str(path.parent)}},
+        resources={"metadata": {"path": folder}},
         on_cell_execute=lambda cell, cell_index: begun.append(cell),
     )
-    failure = ""
-    report = report_of(path)
-    report.parent.mkdir(parents=True, exist_ok=True)
-    with report.open("w", encoding="utf-8") as log:
-        try:
-            # The log takes what the kernel prints beside its cells. A loop of its own, which ends
-            # here, ends the tasks that still wait for a kernel that died.
-            asyncio.run(client.async_execute(stdout=log, stderr=log))
-        except Exception as error:  # whatever it is, the other pages go on
-            log.write(strip_ansi(str(error)))
-            failure = f"{path.relative_to(ROOT)} failed {place_of(begun)}: {one_line(error)}"
-    if not failure:
-        report.unlink()
-    return Executed(path, notebook, time.monotonic() - started, failure)
+    try:
+        # A loop of its own, which ends here, ends the tasks that wait for a kernel that died.
+        asyncio.run(client.async_execute(stdout=log, stderr=log, env=variables))
+    except Exception as error:  # whatever it is, the other pages go on
+        log.write(strip_ansi(str(error)))
+        return f"{place_of(begun)}: {one_line(error)}"
+    return ""
 
 
 def place_of(begun: list[nbformat.NotebookNode]) -> str:
@@ -194,8 +226,12 @@ def execute_notebooks(started: float) -> tuple[list[str], list[float]]:
             cache.remove_cache(record.pk)
     jobs = unexecuted(cache)
     failures, paces = [], []
+    if not jobs:
+        return failures, paces
+    python, variables = environment_of_pages(ROOT, BUILD / "alone")
+    alone = partial(execute, python=python, variables=variables)
     with ThreadPool(AT_ONCE) as pool:
-        for number, done in enumerate(pool.imap_unordered(execute, jobs.items()), start=1):
+        for number, done in enumerate(pool.imap_unordered(alone, jobs.items()), start=1):
             keep(cache, done)
             paces.append(yardstick_s())
             after = f"{(time.monotonic() - started) / 60:.1f} min"

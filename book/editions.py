@@ -8,7 +8,6 @@ import base64
 import copy
 import html
 import io
-import os
 import re
 import shutil
 import subprocess
@@ -20,6 +19,7 @@ from pathlib import Path
 
 import nbformat
 import yaml
+from alone import build_wheel
 from jupyter_cache import get_cache
 from markdown_it import MarkdownIt
 from PIL import Image
@@ -172,24 +172,6 @@ def make_student(folder: Path = BUILD / "student") -> Path:
 # Bundle
 
 
-def build_wheel(folder: Path) -> Path:
-    """Build the wheel of the package, from a copy of its sources (a build leaves files behind)."""
-    with tempfile.TemporaryDirectory() as place:
-        for name in ("helpers", "data", "book"):
-            skip = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
-            shutil.copytree(ROOT / name, Path(place) / name, ignore=skip)
-        for name in ("pyproject.toml", "README.md", "LICENSE", "LICENSE-text"):
-            shutil.copy(ROOT / name, place)
-        command = [sys.executable, "-m", "build", "--wheel", "--no-isolation"]
-        env = os.environ | {"SOURCE_DATE_EPOCH": "315532800"}  # 1980, the first year of zip files
-        done = subprocess.run(
-            [*command, "--outdir", str(folder), place], env=env, capture_output=True, text=True
-        )
-    if done.returncode:
-        raise RuntimeError(f"the wheel was not built: {done.stdout[-500:]}{done.stderr[-2000:]}")
-    return next(folder.glob("*.whl"))
-
-
 def package_list() -> str:
     """The versions of all packages of this environment, in a form that holds on any system."""
     freeze = [sys.executable, "-m", "pip", "freeze", "--exclude-editable"]
@@ -208,7 +190,7 @@ def bundle_files() -> dict[str, bytes]:
     files = files_under(BUILD / "html", "site") | files_under(BOOK, "notebooks", sources())
     with tempfile.TemporaryDirectory() as place:
         files |= files_under(make_student(Path(place) / "student"), "student")
-        wheel = build_wheel(Path(place))
+        wheel = build_wheel(ROOT, Path(place))
         files[wheel.name] = wheel.read_bytes()
     for name in ("LICENSE", "LICENSE-text"):
         files[name] = (ROOT / name).read_bytes()

@@ -10,6 +10,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
+import alone
 import matplotlib
 import pytest
 
@@ -62,13 +63,8 @@ def clone(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def wheel(clone, tmp_path_factory):
-    """The wheel, built from a copy of the clone (a build leaves files behind)."""
-    source = tmp_path_factory.mktemp("wheel") / "source"
-    shutil.copytree(clone, source, ignore=shutil.ignore_patterns(".git"))
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", str(source)]
-    done = subprocess.run(build, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return next((source / "dist").glob("*.whl"))
+    """The wheel of the clone."""
+    return alone.build_wheel(clone, tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="session")
@@ -76,16 +72,7 @@ def new_environment(tmp_path_factory):
     """A function that makes a fresh environment, installs wheels there, and returns its python."""
 
     def make(*wheels: Path) -> Path:
-        home = tmp_path_factory.mktemp("environment")
-        subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(home)], check=True)
-        python = home / ("Scripts" if os.name == "nt" else "bin") / "python"
-        install = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet"]
-        for path in wheels:
-            subprocess.run([*install, "--no-deps", "--no-index", str(path)], check=True)
-        # A path given this way lends packages, but not the editable install of this checkout.
-        packages = sysconfig.get_path("purelib", vars={"base": str(home)})
-        (Path(packages) / "lent.pth").write_text(sysconfig.get_path("purelib") + "\n")
-        return python
+        return alone.new_environment(tmp_path_factory.mktemp("environment"), *wheels)
 
     return make
 

@@ -2,18 +2,29 @@
 
 import importlib.util
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import alone
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 ROOT = Path(__file__).resolve().parents[1]
-COPIED = ("pyproject.toml", "constraints.txt", "_config.yml", "book/build.py", "book/editions.py")
+COPIED = (
+    "pyproject.toml",
+    "constraints.txt",
+    "_config.yml",
+    "README.md",
+    "LICENSE",
+    "LICENSE-text",
+)
+PROGRAMS = ("book/alone.py", "book/build.py", "book/editions.py")
+PAGE_OF_COMMAND = "book/21_analyse_image.ipynb"  # which goes into the wheel, and is no page here
 COST = "from helpers.timing import report_cost\n\nreport_cost()"
 PLOT = "import matplotlib.pyplot as plt\n\nplt.plot([0, 1])\nplt.show()"
 SLIDE = "  - {{title: T, headline: Headline {0}, figure: fig-{0}, question: Q, notes: N}}\n"
@@ -47,10 +58,12 @@ def small(tmp_path_factory):
     folder = tmp_path_factory.mktemp("small")
     book = folder / "book"
     book.mkdir()
-    for name in COPIED:
+    for name in (*COPIED, *PROGRAMS):
         shutil.copy(ROOT / name, folder / name)
-    for name in ("_editions", "_assets"):
-        shutil.copytree(ROOT / "book" / name, book / name)
+    for name in ("book/_editions", "book/_assets", "helpers", "data"):
+        shutil.copytree(ROOT / name, folder / name)
+    pyproject = (folder / "pyproject.toml").read_text()
+    (folder / "pyproject.toml").write_text(pyproject.replace(PAGE_OF_COMMAND, "book/intro.md"))
     chapters = "".join(f"- file: {name}\n" for name in ("sound", "failing", "other"))
     (book / "_toc.yml").write_text(f"format: jb-book\nroot: intro\nchapters:\n{chapters}")
     (book / "references.bib").touch()
@@ -58,7 +71,7 @@ def small(tmp_path_factory):
     names = ("sound", "early", "late", "other")
     (book / "slides.yml").write_text("title: A\nslides:\n" + "".join(map(SLIDE.format, names)))
     write_page(book, "sound", figure("sound"), "import os\n\nos.write(2, b'beside the cells');")
-    wants = "# What is there?\nprint(open('wanted.txt').read())"
+    wants = f"# What is there?\nprint(open({str(book / 'wanted.txt')!r}).read())"
     write_page(book, "failing", figure("early"), wants, figure("late"))
     write_page(book, "other", figure("other"))
     return folder
@@ -92,7 +105,7 @@ def test_a_failing_page_is_named_in_one_line_with_cell_and_reason(failed):
     assert "intro.md:3: WARNING" in warning and "nothing.md" in warning
     assert failure == (
         "book/failing.ipynb failed in code cell 2, `# What is there?`: "
-        "FileNotFoundError: [Errno 2] No such file or directory: 'wanted.txt'"
+        f"FileNotFoundError: [Errno 2] No such file or directory: '{site.parent}/book/wanted.txt'"
     )
     report = (site / "reports" / "failing.log").read_text()
     assert "Traceback" in report and "IPKernelApp" not in report  # the kernel had nothing to say
@@ -158,6 +171,8 @@ def module(tmp_path, monkeypatch):
     (tmp_path / "constraints.txt").touch()
     monkeypatch.setattr(module, "ROOT", tmp_path)
     monkeypatch.setattr(module, "BUILD", tmp_path / "_build")
+    here = Path(sys.executable), dict(os.environ)
+    monkeypatch.setattr(module, "environment_of_pages", lambda root, home: here)
     return module
 
 
@@ -194,6 +209,26 @@ def test_a_cell_that_does_not_end_and_a_kernel_that_dies_are_failures_of_their_p
     (dies, hangs), _ = module.execute_notebooks(0.0)
     assert dies.startswith("book/dies.ipynb failed in code cell 1, `import os`: DeadKernelError: ")
     assert hangs.startswith("book/hangs.ipynb failed in code cell 2, `import time`: TimeoutError: ")
+
+
+def test_a_page_that_leaves_a_file_in_its_folder_has_failed(module):
+    write_page(module.ROOT / "book", "leaves", "open('left.txt', 'w').close()")
+    failures, _ = module.execute_notebooks(0.0)
+    assert failures == [
+        "book/leaves.ipynb failed after its last cell: it left left.txt in its folder"
+    ]
+
+
+def test_a_page_is_executed_from_the_wheel_as_on_colab(small):
+    """In an empty folder, without the checkout; what the Colab cell would install is there."""
+    python, variables = alone.environment_of_pages(small, small / "elsewhere")
+    ask = "import google.colab, helpers as h; print(h.__file__, h.fetch('species.safetensors'))"
+    done = subprocess.run(
+        [python, "-c", ask], cwd="/", env=variables, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    for path in done.stdout.split():
+        assert Path(path).is_relative_to(small / "elsewhere")
 
 
 def test_what_is_no_notebook_is_named_before_anything_is_executed(module, capsys):

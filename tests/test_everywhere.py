@@ -1,4 +1,8 @@
-"""Notebooks and command run where there is no checkout: on Colab, on Binder, from a wheel."""
+"""Notebooks and command run where there is no checkout: on Colab, on Binder, from a wheel.
+
+The build has executed every page from the wheel, in a folder of its own. Here are those that go
+another way where the files of others are not to be had, and what comes before: the installation.
+"""
 
 import ast
 import json
@@ -10,9 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
 
+import alone
 import pytest
 from packaging.requirements import Requirement
-from test_book import AT_TAG, BOOK, REPOSITORY, cells_of, notebook_file
+from test_book import AT_TAG, BOOK, PAGES, REPOSITORY, SOLUTIONS, cells_of, notebook_file
 
 from helpers import fetch, load_image
 
@@ -24,19 +29,15 @@ LONGEST_S = 300  # of a cell
 INSTALL = f"install -q git+{REPOSITORY['url']}{AT_TAG}"
 LAST = {"cell_type": "code", "id": "where", "metadata": {}, "outputs": [], "execution_count": None}
 LAST["source"] = "import helpers\nprint('from', helpers.__file__)"
-BEGINNING = 3  # code cells: what installs, imports and loads
 
 
 @pytest.fixture(scope="module")
 def as_on_colab(tmp_path_factory):
-    """Environment variables under which each kernel has loaded a stub of Colab's module."""
-    folder = tmp_path_factory.mktemp("colab")
-    startup = folder / "ipython" / "profile_default" / "startup"
-    for new in (folder / "google" / "colab", startup):
-        new.mkdir(parents=True)
-    (folder / "google" / "colab" / "__init__.py").touch()
-    (startup / "00-colab.py").write_text("import google.colab\n")
-    return {"PYTHONPATH": str(folder), "IPYTHONDIR": str(folder / "ipython")}
+    """Variables under which each kernel has loaded a stub of Colab's module; ``%pip`` is pip."""
+    variables = alone.as_on_colab(tmp_path_factory.mktemp("colab"))
+    [startup] = Path(variables["IPYTHONDIR"]).rglob("00-colab.py")
+    startup.write_text("import google.colab\n")
+    return variables
 
 
 @pytest.fixture(scope="module")
@@ -62,18 +63,11 @@ def absent_files(name):
 
 
 def copy_for_colab(name, folder, clone):
-    """The notebook; its Colab cell asks for the clone, a last cell says which helpers ran.
-
-    What goes another way than in the book, which has the files that are not shipped, is whole. Of
-    the others, executed alone for the book as well, it is the beginning.
-    """
+    """The notebook; its Colab cell asks for the clone, a last cell says which helpers ran."""
     text = (clone / "book" / f"{name}.ipynb").read_text(encoding="utf-8")
     assert text.count(f"%pip {INSTALL}") == 1
     offline = "install -q --no-deps --no-index --no-build-isolation"
     notebook = json.loads(text.replace(INSTALL, f"{offline} git+{clone.as_uri()}{AT_TAG}"))
-    if not absent_files(name):
-        code = [n for n, cell in enumerate(notebook["cells"]) if cell["cell_type"] == "code"]
-        del notebook["cells"][code[BEGINNING] :]
     notebook["cells"].append(LAST)
     path = folder / f"{Path(name).name}.ipynb"
     path.write_text(json.dumps(notebook), encoding="utf-8")
@@ -113,15 +107,15 @@ def executed(request, tagged, new_environment, bare_variables, as_on_colab, tmp_
     pool.shutdown(cancel_futures=True)
 
 
-@notebook_file
-def test_notebook_runs_alone_with_what_it_installs(executed, name):
+@pytest.mark.parametrize("name", [name for name in PAGES + SOLUTIONS if absent_files(name)])
+def test_a_page_without_the_files_of_others_runs_with_what_it_installs(executed, name):
     path, home = executed[name].result()
     said = printed(path)
     assert Path(re.search(r"^from (.*)$", said, re.MULTILINE)[1]).is_relative_to(home)
-    if absent := absent_files(name):
-        assert re.search(r"This page ran in \d+ s", said)
-        assert said.count("SIMULATED") >= len(absent), f"what stands in for {absent}?"
-        assert list(path.parent.iterdir()) == [path], "a notebook leaves nothing in its folder"
+    assert re.search(r"This page ran in \d+ s", said)
+    absent = absent_files(name)
+    assert said.count("SIMULATED") >= len(absent), f"what stands in for {absent}?"
+    assert list(path.parent.iterdir()) == [path], "a notebook leaves nothing in its folder"
 
 
 def brought_by_the_wheel():
