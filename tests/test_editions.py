@@ -2,6 +2,7 @@
 
 import copy
 import importlib.util
+import os
 import re
 import subprocess
 import sys
@@ -305,10 +306,12 @@ def test_bundle_says_in_five_steps_how_to_install_it(bundle):
 
 def test_wheel_of_the_bundle_imports_and_holds_the_data(bundle, tmp_path):
     [wheel] = [name for name in bundle.namelist() if name.endswith(".whl")]
-    path = bundle.extract(wheel, tmp_path)
-    inside = zipfile.ZipFile(path).namelist()
-    assert {"helpers/__init__.py", "helpers/data/registry.txt"} <= set(inside)
-    assert [name for name in inside if name.endswith("sr3fe2o7_stack.hspy")]
-    code = f"import sys; sys.path.insert(0, {path!r}); import helpers; print(helpers.__file__)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0 and done.stdout.startswith(path), done.stdout + done.stderr
+    installed = tmp_path / "installed"
+    with zipfile.ZipFile(bundle.extract(wheel, tmp_path)) as opened:
+        opened.extractall(installed)
+    code = "import helpers; print(helpers.fetch('sr3fe2o7_stack.hspy'))"
+    variables = os.environ | {"PYTHONPATH": str(installed)}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(str(installed))

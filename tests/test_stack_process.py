@@ -18,7 +18,7 @@ from helpers.results.angles import fold_angles
 from helpers.simulate.lattices import render_columns
 from helpers.simulate.scan import Scan, scan_specimen
 from helpers.simulate.specimen import single_crystal
-from helpers.stack import process
+from helpers.stack import process, store as store_module
 
 ARRAYS = ("positions", "sd", "seen", "coefficients", "state")
 
@@ -301,7 +301,7 @@ def test_encoding_from_the_store_is_that_of_the_sub_images(trained, store, recor
 
 
 def test_each_pass_draws_a_few_frames(trained, store, monkeypatch):
-    monkeypatch.setattr(process, "FRAMES_A_PASS", 3)
+    monkeypatch.setattr(store_module, "FRAMES_A_PASS", 3)
     sizes = [len(store.of_frame(n)[0]) for n in range(8)]
     first, second = store.sample([0, 1]), store.sample([0, 2])
     assert len(first) < sum(sizes) / 2 and not np.array_equal(first[:50], second[:50])
