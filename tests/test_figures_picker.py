@@ -20,7 +20,8 @@ def square():
     image = render_columns(heavy, amplitude=10, shape=(180, 180))
     image = image + render_columns(light, amplitude=6, shape=(180, 180))
     image += np.random.default_rng(0).normal(0, 0.3, image.shape)
-    places, kinds = np.concatenate([heavy, light]), np.repeat(["heavy", "light"], len(heavy))
+    places = np.concatenate([heavy, light])
+    kinds = np.repeat(["heavy", "light"], len(heavy))
     inside = inside_image(image.shape, places, 8)
     return image, places[inside], kinds[inside]
 
@@ -59,13 +60,15 @@ def test_a_click_moves_the_window(picker):
     before = pixels(picker.picture)
     assert picker.clicks == "spot"
     x, y = np.array(picker.points).T
-    picker.spot = spot = int(np.argmin(np.hypot(x - 0.1, y - 0.3)))
+    distance = np.hypot(x - 0.1, y - 0.3)
+    spot = int(np.argmin(distance))
+    picker.spot = spot
     orange = np.abs(pixels(picker.picture) - [213, 94, 0]).sum(axis=2) < 60
     orange[:, before.shape[1] // 3 :] = False  # the curves
     rows, cols = np.nonzero(orange)
-    shape = before.shape
-    assert cols.mean() / shape[1] == pytest.approx(x[spot], abs=0.02)
-    assert rows.mean() / shape[0] == pytest.approx(y[spot], abs=0.02)
+    height, width, _ = before.shape
+    assert cols.mean() / width == pytest.approx(x[spot], abs=0.02)
+    assert rows.mean() / height == pytest.approx(y[spot], abs=0.02)
 
 
 def test_training_shows_maps_of_that_size(picker):

@@ -39,7 +39,12 @@ def test_python_draws_the_picture_that_is_asked_for(player):
 
 def test_a_picture_is_drawn_once():
     drawn = []
-    player = Player(lambda v: drawn.append(v) or draw_grey(v), GREYS, name="grey", alt="{}")
+
+    def draw(grey):
+        drawn.append(grey)
+        return draw_grey(grey)
+
+    player = Player(draw, GREYS, name="grey", alt="{}")
     assert drawn == [0.1]
     for index in (1, 0, 1):
         player.index = index
@@ -74,7 +79,8 @@ def test_the_caption_stands_below_on_any_page(browser, tmp_path):  # noqa: F811
         context = browser.new_context(java_script_enabled=scripts)
         page = context.new_page()
         page.goto(path.as_uri())
-        caption, picture = page.get_by_text("Grey < white"), page.locator(".player img")
+        caption = page.get_by_text("Grey < white")
+        picture = page.locator(".player img")
         assert caption.bounding_box()["y"] > picture.bounding_box()["y"]
         context.close()
 
@@ -121,8 +127,8 @@ def test_a_page_alone_plays_by_keyboard_mouse_and_button(player, browser, tmp_pa
     assert_shown(3)
     picture = page.locator(".player img")
     shape = picture.bounding_box()
-    picture.click(position={k: shape[s] * player.points[1][i] for i, (k, s) in
-                            enumerate([("x", "width"), ("y", "height")])})  # fmt: skip
+    x, y = player.points[1]
+    picture.click(position={"x": shape["width"] * x, "y": shape["height"] * y})
     assert_shown(1)
     page.get_by_role("button", name="play").click()
     assert_shown(2)

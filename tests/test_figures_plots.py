@@ -167,8 +167,10 @@ def test_angle_map_wears_the_cyclic_colours(image):
 
 
 def test_missing_angles_are_grey_and_missing_positions_left_out():
-    positions, angle = POSITIONS.copy(), ANGLE.copy()
-    positions[0], angle[1] = np.nan, np.nan
+    positions = POSITIONS.copy()
+    positions[0] = np.nan
+    angle = ANGLE.copy()
+    angle[1] = np.nan
     dots = dots_of(drawn(plots.plot_angle_map(positions, angle, ticks=True)))
     grey = matplotlib.colors.to_rgba(plots.GREY)
     np.testing.assert_allclose(dots.get_facecolor()[1], grey, atol=0.01)
@@ -207,7 +209,8 @@ def test_ticks_point_counter_clockwise():
 
 def test_value_map_has_a_bar_and_robust_limits(image):
     rng = np.random.default_rng(1)
-    positions, value = rng.uniform(0, 100, (500, 2)), rng.normal(size=500)
+    positions = rng.uniform(0, 100, (500, 2))
+    value = rng.normal(size=500)
     value[:2] = 1e4, np.nan
     ax = drawn(plots.plot_value_map(positions, value, label="latent 1", image=image))
     assert dots_of(ax).get_clim()[1] < 5
@@ -301,8 +304,10 @@ def report(nm):
     from helpers.subimages.window import ROW, WindowReport
 
     table = np.zeros(3, dtype=ROW)
-    table["window_px"], table["window_nm"] = (24, 32, 40), np.array([24, 32, 40]) * nm
-    table["share_kept"], table["score"] = 0.9, (0.3, 0.6, 0.5)
+    table["window_px"] = (24, 32, 40)
+    table["window_nm"] = np.array([24, 32, 40]) * nm
+    table["share_kept"] = 0.9
+    table["score"] = (0.3, 0.6, 0.5)
     table["angle_error_deg"] = 9, 1, np.nan
     return WindowReport(table, 32, "32 px sees enough.")
 

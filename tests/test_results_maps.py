@@ -30,11 +30,20 @@ def encoding():
     m = len(KEPT)
     angle, residual = rng.normal(size=(2, m))
     latent, latent_sd, offset = rng.normal(size=(3, m, 2))
-    peak = angle[:, None], np.ones((m, 1)), np.full((m, 1), 0.01)
-    latent_sd = np.array([0.1, 0.1]) * np.abs(latent_sd)
-    kinds = np.zeros(m, int), np.ones((m, 1)), np.ones(m, int)
-    ways = Ways(np.arange(m), np.ones(m), np.zeros((m, 3), np.float32))
-    return Encoding(angle, latent, latent_sd, residual, offset, *kinds, *peak, ways)
+    return Encoding(
+        angle=angle,
+        latent=latent,
+        latent_sd=np.array([0.1, 0.1]) * np.abs(latent_sd),
+        residual=residual,
+        offset=offset,
+        kind=np.zeros(m, int),
+        kind_probability=np.ones((m, 1)),
+        order=np.ones(m, int),
+        modes=angle[:, None],
+        mode_probability=np.ones((m, 1)),
+        mode_sd=np.full((m, 1), 0.01),
+        _ways=Ways(np.arange(m), np.ones(m), np.zeros((m, 3), np.float32)),
+    )
 
 
 def at(signal, places):
@@ -88,6 +97,16 @@ def test_one_column_alone_has_no_neighbour_to_measure_a_spacing_by():
 def test_numbers_and_columns_must_be_as_many(values):
     with pytest.raises(ValueError, match="one number a column"):
         latent_map(POSITIONS, values, shape=SHAPE)
+
+
+def test_a_column_without_a_place_is_counted_and_what_to_pass_is_said():
+    positions = POSITIONS.copy()
+    positions[2, 1] = np.nan
+    positions[7] = np.inf
+    with pytest.raises(ValueError, match=r"2 of 12 positions are not finite.*positions\[kept\]"):
+        latent_map(positions, np.ones(12), shape=SHAPE)
+    with pytest.raises(ValueError, match="2 of 12 positions are not finite"):
+        angle_map(positions, np.ones(12), shape=SHAPE)
 
 
 def test_results_come_back_from_the_folder(tmp_path):

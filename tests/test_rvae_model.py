@@ -10,7 +10,7 @@ from benchmarks.judge import spatial_order
 from scipy import ndimage
 from test_subimages_harmonics import motif
 
-from helpers import RVAE, cut_subimages
+from helpers import RVAE, cut_subimages, find_kinds
 from helpers.results.angles import align_gauge, fold_angles
 from helpers.rvae.encoding import Ways
 from helpers.rvae.posterior import AngleSeries
@@ -201,18 +201,79 @@ def test_a_second_fit_starts_anew():
     assert model.fit(stack, epochs=3, progress=False).history == once
 
 
-def test_an_interrupted_training_leaves_no_trained_model(monkeypatch):
-    def interrupt(*_):
-        raise KeyboardInterrupt
+def interrupt(*_):
+    raise KeyboardInterrupt
 
+
+def test_an_interrupted_training_leaves_no_trained_model(monkeypatch):
     stack, _ = turned_stack(60)
-    model = RVAE(WINDOW).fit(stack, epochs=1, progress=False)
+    model = RVAE(WINDOW)
     monkeypatch.setattr("helpers.rvae.training._one_pass", interrupt)
     with pytest.raises(KeyboardInterrupt):
         model.fit(stack, epochs=1, progress=False)
-    assert "untrained" in repr(model)
+    assert "untrained" in repr(model) and model.history == []
     with pytest.raises(RuntimeError, match="fit"):
         model.encode(stack)
+
+
+@pytest.mark.parametrize("ending", ["refused", "interrupted"])
+def test_a_second_fit_that_fails_leaves_the_trained_model_as_it_was(monkeypatch, ending):
+    stack, _ = turned_stack(60)
+    model = RVAE(WINDOW).fit(stack, epochs=2, progress=False, pixel_size_nm=0.02)
+    history, basis = model.history, model.basis
+    before = model.encode(stack, normalization="model")
+    if ending == "refused":
+        with pytest.raises(ValueError, match="constant"):
+            model.fit(np.ones_like(stack), classes=["a"] * 60, progress=False)
+    else:
+        monkeypatch.setattr("helpers.rvae.training._one_pass", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(2 * stack[:50], epochs=1, progress=False, pixel_size_nm=0.01)
+    after = model.encode(stack, normalization="model")
+    np.testing.assert_array_equal(after.angle, before.angle)
+    np.testing.assert_array_equal(after.latent, before.latent)
+    assert model.history is history and model.basis is basis
+    assert model.pixel_size_nm == 0.02 and model.classes == []
+
+
+def test_classes_are_refused_for_a_store_which_draws_others_each_pass():
+    class Store:
+        basis = DiskHarmonics.build(WINDOW)
+
+        def sample(self, seed):
+            return self.basis.project(turned_stack(60)[0])
+
+    with pytest.raises(ValueError, match="a store draws other sub-images for each pass"):
+        RVAE(WINDOW).fit(Store(), epochs=2, classes=["a", "b"] * 30, progress=False)
+    model = RVAE(WINDOW).fit(Store(), epochs=2, progress=False)
+    assert len(model.history) == 2 and model.classes == []
+
+
+def test_coefficients_with_nan_are_refused_and_counted():
+    stack, _ = turned_stack(60)
+    model = RVAE(WINDOW).fit(stack, epochs=1, progress=False)
+    coefficients = model.basis.project(stack)
+    whole = model.encode(coefficients, normalization="model")
+    assert np.isfinite(whole.angle).all()
+    coefficients[[3, 7], 5] = np.nan
+    with pytest.raises(ValueError, match="2 of 60 sub-images hold NaN"):
+        model.encode(coefficients, normalization="model")
+
+
+def test_kinds_of_noise_may_be_handed_to_a_training():
+    noise = np.random.default_rng(0).normal(size=(100, 24, 24)).astype(np.float32)
+    kinds = find_kinds(noise)
+    assert len(kinds) == 0
+    model = RVAE(24).fit(noise, kinds=kinds, epochs=1, progress=False)
+    assert (model.encode(noise, normalization="model").kind == -1).all()
+
+
+def test_decode_takes_one_angle_for_all_or_one_each(two_kinds):
+    model = two_kinds[3]
+    latent = [[0, 0], [0, 1]]
+    np.testing.assert_array_equal(model.decode(latent, 0.3), model.decode(latent, [0.3, 0.3]))
+    with pytest.raises(ValueError, match="3 angles of shape .* for 2 latents"):
+        model.decode(latent, [0, 1, 2])
 
 
 def test_whoever_watches_may_stop_and_sees_the_same_passes():

@@ -46,25 +46,31 @@ class WindowPicker(Player):
     spot = shown(Int(0))
 
     def __init__(self, image, positions, *, sizes_px=None, kinds=None):
-        values, self._image, self._places = as_image(image), image, as_positions(positions)
+        values = as_image(image)
+        self._image = image
+        self._places = as_positions(positions)
         self.report = window_report(image, positions, sizes_px, kinds=kinds)
-        compared = self.report.table["window_px"][self.report.table["kept"] > 0]
-        sizes = np.arange(compared.max(), compared.min() - 1, -2)[::-1].tolist()
-        self._tiles = self._cut_tiles(values, kinds, sizes[-1])
-        start = int(np.argmin(np.abs(np.array(sizes) - self.report.recommended_px)))
-        middle = (np.array(values.shape) - 1) / 2
-        off = np.abs(self._places - middle).max(axis=1)
-        self._near = np.flatnonzero(off < VIEW * sizes[-1])
-        self._centre = self._places[np.argmin(off)]
+        sizes = self._sizes()
+        largest = sizes[-1]
+        self._tiles = self._cut_tiles(values, kinds, largest)
+        self._find_near(values.shape, largest)
         self._lay_out()
+        off_recommended = np.abs(np.array(sizes) - self.report.recommended_px)
         super().__init__(
-            self._draw_size, sizes, name="window (px)", label="{} px", start=start,
+            self._draw_size,
+            sizes,
+            name="window (px)",
+            label="{} px",
+            start=int(np.argmin(off_recommended)),
             alt="A window of {} px on the image, the motifs it holds, and the curves of the report",
             caption="The window on the image, what it holds, and what the report expects of each.",
-        )  # fmt: skip
-        self.points = in_picture(self._figure, self._places[self._near][:, ::-1]).tolist()
-        self.clicks, self.action = "spot", "train at this size"
-        if nm := pixel_size_nm(image):
+        )
+        near_xy = self._places[self._near][:, ::-1]
+        self.points = in_picture(self._figure, near_xy).tolist()
+        self.clicks = "spot"
+        self.action = "train at this size"
+        nm = pixel_size_nm(image)
+        if nm:
             self.labels = [f"{size} px = {size * nm:.2f} nm" for size in sizes]
 
     @property
@@ -77,73 +83,114 @@ class WindowPicker(Player):
         self.status = f"training at {self.window_px} px …"
         model = RVAE(self.window_px).fit(stack, progress=False, watch=self._tell)
         encoding = model.encode(stack)
-        figure, axes = plt.subplots(1, 3, figsize=(9.6, 3.4), layout="constrained")
-        where = self._places[kept]
-        scale = {"pixel_size_nm": pixel_size_nm(self._image)}
-        plots.plot_angle_map(where, encoding.angle, ax=axes[0], **scale)
-        for ax, value, n in zip(axes[1:], encoding.latent.T, (1, 2), strict=True):
-            plots.plot_value_map(where, value, label=f"latent {n}", ax=ax, **scale)
+        maps = self._draw_maps(self._places[kept], encoding)
         self.below_alt = f"Maps of the angle and of two latents, trained at {self.window_px} px"
-        self.below = as_webp(figure)
-        self.status = f"trained at {self.window_px} px, {len(model.history)} passes"
+        self.below = as_webp(maps)
+        passes = len(model.history)
+        self.status = f"trained at {self.window_px} px, {passes} passes"
         return model, encoding
 
     # ------------------------------------------------------------- what it is made of
+
+    def _sizes(self) -> list[int]:
+        """Sizes from the smallest to the largest at which the report could keep columns."""
+        table = self.report.table
+        compared = table["window_px"][table["kept"] > 0]
+        smallest = compared.min()
+        downwards = np.arange(compared.max(), smallest - 1, -2)
+        return downwards[::-1].tolist()
+
+    def _find_near(self, shape: tuple[int, int], largest: int) -> None:
+        """Start at the column nearest to the middle; those in its view can be clicked on."""
+        middle = (np.array(shape) - 1) / 2
+        off = np.abs(self._places - middle).max(axis=1)
+        nearest = np.argmin(off)
+        self._near = np.flatnonzero(off < VIEW * largest)
+        self._centre = self._places[nearest]
+
+    def _draw_maps(self, positions: np.ndarray, encoding):
+        """A figure with the angle and two latents of the columns that were encoded."""
+        figure, axes = plt.subplots(1, 3, figsize=(9.6, 3.4), layout="constrained")
+        nm = pixel_size_nm(self._image)
+        plots.plot_angle_map(positions, encoding.angle, ax=axes[0], pixel_size_nm=nm)
+        for ax, value, number in zip(axes[1:], encoding.latent.T, (1, 2), strict=True):
+            plots.plot_value_map(
+                positions,
+                value,
+                label=f"latent {number}",
+                ax=ax,
+                pixel_size_nm=nm,
+            )
+        return figure
 
     def _cut_tiles(self, values, kinds, largest: int) -> np.ndarray:
         """Mean and examples of each kind at the largest size, (kinds, 1 + EXAMPLES, w, w)."""
         kept = inside_image(values.shape, self._places, largest)
         kinds = np.full(len(self._places), "all") if kinds is None else np.asarray(kinds)
-        self._names, rows = np.unique(kinds[kept]).tolist(), []
+        self._names = np.unique(kinds[kept]).tolist()
+        rows = []
         for name in self._names:
-            some = kept[kinds[kept] == name]
-            some = some[np.linspace(0, len(some) - 1, min(len(some), AVERAGED)).astype(int)]
+            of_kind = kept[kinds[kept] == name]
+            count = min(len(of_kind), AVERAGED)
+            evenly = np.linspace(0, len(of_kind) - 1, count)
+            some = of_kind[evenly.astype(int)]
             stack, _ = cut_subimages(values, self._places[some], largest)
-            rows.append([stack.mean(axis=0), *np.resize(stack, (EXAMPLES, *stack.shape[1:]))])
+            mean = stack.mean(axis=0)
+            # Where there are fewer than EXAMPLES, they come again.
+            examples = np.resize(stack, (EXAMPLES, *mean.shape))
+            rows.append([mean, *examples])
         return np.array(rows)
 
     def _sheet(self, size: int) -> np.ndarray:
         """All tiles in one image, nothing outside the disk of this size."""
         kinds, count, side, _ = self._tiles.shape
-        mask = np.pad(disk_mask(size), (side - size) // 2)
+        margin = (side - size) // 2
+        mask = np.pad(disk_mask(size), margin)
         tiles = np.where(mask, self._tiles, np.nan)
-        return tiles.transpose(0, 2, 1, 3).reshape(kinds * side, count * side)
+        in_rows = tiles.transpose(0, 2, 1, 3)
+        return in_rows.reshape(kinds * side, count * side)
 
     def _lay_out(self) -> None:
         """Draw once what stays, and keep apart what moves with the size and the column."""
         figure, (view, sheet, curves) = plt.subplots(
-            1, 3, figsize=(9.6, 4.0), layout="constrained", width_ratios=(1, 1.15, 1.15)
+            nrows=1,
+            ncols=3,
+            figsize=(9.6, 4.0),
+            layout="constrained",
+            width_ratios=(1, 1.15, 1.15),
         )
         plt.close(figure)  # no second picture under the cell
         size = self._tiles.shape[2]  # the largest
         plots.show_window(self._image, self._centre, size, reach_px=VIEW * size, ax=view)
         drawing.picture(sheet, self._sheet(size))
-        sheet.set(title="mean, and examples", yticks=size * (np.arange(len(self._names)) + 0.5))
+        row = np.arange(len(self._names))
+        sheet.set(title="mean, and examples", yticks=size * (row + 0.5))
         sheet.set_yticklabels(self._names)
         plots.plot_window_report(self.report, ax=curves)
-        legend = curves.get_legend()
-        names = [text.get_text() for text in legend.get_texts()]
-        figure.legend(legend.legend_handles, names, loc="outside lower center", ncols=5)
-        legend.remove()
+        _legend_below(figure, curves)
         mark = curves.axvline(size, color="black", lw=1.5)
         self._moving = (*view.patches[:2], view.lines[-1], sheet.images[0], mark)
         for artist in self._moving:
             artist.set_animated(True)
-        self._figure, self._canvas = figure, FigureCanvasAgg(figure)
+        self._figure = figure
+        self._canvas = FigureCanvasAgg(figure)
         self._canvas.draw()
         self._still = self._canvas.copy_from_bbox(figure.bbox)
 
     def _draw_size(self, size: int) -> np.ndarray:
-        (row, col), (box, disk, cross, motifs, mark) = self._centre, self._moving
+        row, col = self._centre
+        box, disk, cross, motifs, mark = self._moving
+        sheet = self._sheet(size)
         box.set_bounds(col - size / 2, row - size / 2, size, size)
         disk.set(center=(col, row), radius=size / 2)
         cross.set_data([col], [row])
-        motifs.set_data(np.ma.masked_invalid(self._sheet(size)))
+        motifs.set_data(np.ma.masked_invalid(sheet))
         mark.set_xdata([size, size])
         self._canvas.restore_region(self._still)
         for artist in self._moving:
             artist.axes.draw_artist(artist)
-        return np.array(self._canvas.buffer_rgba())[..., :3]
+        rgba = np.array(self._canvas.buffer_rgba())
+        return rgba[..., :3]
 
     # ---------------------------------------------------------- what the browser asks
 
@@ -162,3 +209,11 @@ class WindowPicker(Player):
 
     def _tell(self, row: dict) -> None:
         self.status = f"pass {row['epoch']}, loss {row['loss']:.1f}"
+
+
+def _legend_below(figure, ax) -> None:
+    """Move the legend of an axes out to the lower edge of the figure."""
+    legend = ax.get_legend()
+    names = [text.get_text() for text in legend.get_texts()]
+    figure.legend(legend.legend_handles, names, loc="outside lower center", ncols=5)
+    legend.remove()

@@ -21,6 +21,8 @@ from traitlets import Bool, Bytes, Int, List, Unicode, observe
 
 SCRIPT = Path(__file__).with_name("player.js")
 QUALITY = 80  # of the WebP pictures
+# What a page without a kernel knows of the widget.
+ON_PAGE = ("index", "name", "labels", "alts", "points", "clicks", "hover", "caption")
 
 
 def shown(default):
@@ -57,33 +59,57 @@ class Player(anywidget.AnyWidget):
     """
 
     _esm = SCRIPT
-    index, asked = shown(Int(0)), shown(Int(0))
-    picture, below = shown(Bytes()), shown(Bytes())  # WebP; the second is there for subclasses
-    labels, alts, points = shown(List()), shown(List()), shown(List())
-    name, caption, clicks = shown(Unicode()), shown(Unicode()), shown(Unicode("index"))
-    action, status, below_alt = shown(Unicode()), shown(Unicode()), shown(Unicode())
+    index = shown(Int(0))
+    name = shown(Unicode())
+    labels = shown(List())
+    alts = shown(List())
+    points = shown(List())
+    clicks = shown(Unicode("index"))  # name of the property that a click sets
     hover = shown(Bool(False))
+    caption = shown(Unicode())
+    picture = shown(Bytes())  # WebP
+    # There for subclasses: a button, what is said beside it, and a second picture.
+    action = shown(Unicode())
+    asked = shown(Int(0))
+    status = shown(Unicode())
+    below = shown(Bytes())  # WebP
+    below_alt = shown(Unicode())
 
     def __init__(
-        self, draw: Callable, values: Sequence, *, name: str, alt: str, label: str = "{}",
-        start: int = 0, points=None, hover: bool = False, caption: str = "",
-    ):  # fmt: skip
-        self._draw, self._values = draw, list(values)
+        self,
+        draw: Callable,
+        values: Sequence,
+        *,
+        name: str,
+        alt: str,
+        label: str = "{}",
+        start: int = 0,
+        points=None,
+        hover: bool = False,
+        caption: str = "",
+    ):
+        self._draw = draw
+        self._values = list(values)
         if not 0 <= start < len(self._values):
             raise ValueError(f"start={start}, but there are {len(self._values)} values, from 0 on")
         drawn = draw(self._values[start])
         self._drawn = {start: as_webp(drawn)}
-        labels, alts = ([text.format(value) for value in self._values] for text in (label, alt))
-        points = [] if points is None else in_picture(drawn.figure, points).tolist()
         super().__init__(
-            index=start, picture=self._drawn[start], labels=labels, alts=alts, points=points,
-            name=name, hover=hover, caption=caption,
-        )  # fmt: skip
+            index=start,
+            picture=self._drawn[start],
+            labels=[label.format(value) for value in self._values],
+            alts=[alt.format(value) for value in self._values],
+            points=[] if points is None else in_picture(drawn.figure, points).tolist(),
+            name=name,
+            hover=hover,
+            caption=caption,
+        )
 
     def frame(self, index: int) -> bytes:
         """The picture of one value, as WebP; drawn when it is first asked for."""
         if index not in self._drawn:
-            self._drawn[index] = as_webp(self._draw(self._values[index]))
+            drawn = self._draw(self._values[index])
+            self._drawn[index] = as_webp(drawn)
         return self._drawn[index]
 
     @observe("index")
@@ -92,16 +118,19 @@ class Player(anywidget.AnyWidget):
 
     def html(self) -> str:
         """The player as HTML that needs neither a kernel nor anything from outside."""
-        pictures = [b64encode(self.frame(i)).decode() for i in range(len(self._values))]
-        frames = [f"data:image/webp;base64,{picture}" for picture in pictures]
-        names = ("index", "name", "labels", "alts", "points", "clicks", "hover", "caption")
-        state = {name: getattr(self, name) for name in names}
-        alt, first = escape(self.alts[self.index]), frames[self.index]
-        state = json.dumps(state | {"frames": frames}).replace("</", "<\\/")
-        code = SCRIPT.read_text(encoding="utf-8").replace("export default { render };", "")
+        frames = [as_url(self.frame(index)) for index in range(len(self._values))]
+        state = {name: getattr(self, name) for name in ON_PAGE}
+        state["frames"] = frames
+        state = json.dumps(state)
+        state = state.replace("</", "<\\/")  # nothing in it can end the script
+        module = SCRIPT.read_text(encoding="utf-8")
+        code = module.replace("export default { render };", "")
+        alt = escape(self.alts[self.index])
+        first = frames[self.index]
+        caption = escape(self.caption)
         return (
             f'<div class="player" id="{self.model_id}"><img alt="{alt}" src="{first}">'
-            f"<p>{escape(self.caption)}</p></div>"
+            f"<p>{caption}</p></div>"
             f'<script type="module">\n{code}\nconst state = {state};\n'
             "const model = { get: (name) => state[name], on() {}, save_changes() {} };\n"
             "model.set = (name, value) => (state[name] = value);\n"
@@ -110,21 +139,33 @@ class Player(anywidget.AnyWidget):
 
     def _repr_mimebundle_(self, **options) -> tuple[dict, dict]:
         data, about = super()._repr_mimebundle_(**options)
-        return data | {"text/html": self.html()}, about
+        data_and_page = data | {"text/html": self.html()}
+        return data_and_page, about
 
 
 def as_webp(drawn) -> bytes:
     """A drawn figure, which is closed, or pixels (H, W, 3) uint8 as a WebP picture."""
-    buffer, options = BytesIO(), {"quality": QUALITY, "method": 1}
+    buffer = BytesIO()
+    options = {"quality": QUALITY, "method": 1}
     if isinstance(drawn, np.ndarray):
-        Image.fromarray(drawn).save(buffer, "webp", **options)
+        image = Image.fromarray(drawn)
+        image.save(buffer, "webp", **options)
     else:
         drawn.figure.savefig(buffer, format="webp", pil_kwargs=options)
         plt.close(drawn.figure)
     return buffer.getvalue()
 
 
+def as_url(webp: bytes) -> str:
+    """A WebP picture as an address that holds all of it."""
+    text = b64encode(webp).decode()
+    return f"data:image/webp;base64,{text}"
+
+
 def in_picture(figure, points) -> np.ndarray:
     """Data points (N, 2) of the first axes as shares of the picture's width and height."""
-    at = figure.axes[0].transData.transform(points) / figure.bbox.size
-    return np.column_stack([at[:, 0], 1 - at[:, 1]])
+    to_picture = figure.axes[0].transData
+    share = to_picture.transform(points) / figure.bbox.size
+    x = share[:, 0]
+    y = 1 - share[:, 1]  # rows go down
+    return np.column_stack([x, y])

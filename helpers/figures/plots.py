@@ -17,7 +17,15 @@ from .drawing import ACCENT, GREY, PALETTE, angle_colours, use_style
 __all__ = ["ACCENT", "GREY", "angle_colours", "use_style"]
 
 
-def show_image(image, *, pixel_size_nm=None, ax=None, title=None, clip=(1, 99.8), columns=None):
+def show_image(
+    image,
+    *,
+    pixel_size_nm=None,
+    ax=None,
+    title=None,
+    clip=(1, 99.8),
+    columns=None,
+):
     """Show an image in grey with a scale bar.
 
     Parameters
@@ -44,10 +52,13 @@ def show_columns(positions, *, ax=None, values=None, colour=ACCENT, size=0.7):
 
     `size` is the diameter of the rings as a share of the spacing of neighbouring positions.
     """
-    rings = draw.circles(draw.axes_or_new(ax), positions, size=size)
-    rings.set(facecolor="none", edgecolor=colour if values is None else None, linewidth=1.2)
+    ax = draw.axes_or_new(ax)
+    rings = draw.circles(ax, positions, size=size)
+    edge = colour if values is None else None
+    rings.set(facecolor="none", edgecolor=edge, linewidth=1.2)
     if values is not None:
-        draw.colour_by(rings, one_each(values, positions, "values"), "viridis", (1, 99))
+        values = one_each(values, positions, "values")
+        draw.colour_by(rings, values, "viridis", (1, 99))
     return rings.axes
 
 
@@ -69,16 +80,26 @@ def show_window(image, position, window_px, *, pixel_size_nm=None, reach_px=None
     ax.set(xlim=(col - reach, col + reach), ylim=(row + reach, row - reach))
     half = window_px / 2
     line = {"fill": False, "edgecolor": ACCENT, "linewidth": 1.8}
-    ax.add_patch(Rectangle((col - half, row - half), window_px, window_px, linestyle="--", **line))
-    ax.add_patch(Circle((col, row), half, **line))
+    corner = (col - half, row - half)
+    box = Rectangle(corner, window_px, window_px, linestyle="--", **line)
+    disk = Circle((col, row), half, **line)
+    ax.add_patch(box)
+    ax.add_patch(disk)
     ax.plot(col, row, "+", color=ACCENT, ms=10)
     return draw.scale_bar(ax, pixel_size_nm, image)
 
 
 def plot_angle_map(
-    positions, angle, *, order=1, image=None, pixel_size_nm=None, angle_sd=None, ticks=False,
+    positions,
+    angle,
+    *,
+    order=1,
+    image=None,
+    pixel_size_nm=None,
+    angle_sd=None,
+    ticks=False,
     ax=None,
-):  # fmt: skip
+):
     """Show the angle of each column as a coloured dot, with a colour wheel as the key.
 
     Parameters
@@ -99,8 +120,10 @@ def plot_angle_map(
     colours = angle_colours(angle, order=order)
     if angle_sd is not None:
         # The length of the mean of exp(i order angle): 1 when certain, 0 when any angle may be.
-        length = np.exp(-((order * one_each(angle_sd, positions, "angle_sd")) ** 2) / 2)
-        colours[:, 3] = np.clip(np.nan_to_num(length), 0.12, 1.0)
+        angle_sd = one_each(angle_sd, positions, "angle_sd")
+        length = np.exp(-((order * angle_sd) ** 2) / 2)
+        length = np.nan_to_num(length)
+        colours[:, 3] = np.clip(length, 0.12, 1.0)
     ax, dots = draw.dots_on(ax, positions, image, pixel_size_nm)
     dots.set_facecolor(colours)
     if ticks:
@@ -110,7 +133,14 @@ def plot_angle_map(
 
 
 def plot_value_map(
-    positions, value, *, label, image=None, pixel_size_nm=None, clip=(1, 99), ax=None
+    positions,
+    value,
+    *,
+    label,
+    image=None,
+    pixel_size_nm=None,
+    clip=(1, 99),
+    ax=None,
 ):
     """Show a value of each column (a latent, a score) as a coloured dot, with a colour bar.
 
@@ -151,10 +181,11 @@ def plot_montage(stack, *, columns=8, pixel_size_nm=None, labels=None, disk=True
     width = tiles.shape[1]
     if disk:
         tiles[:, ~disk_mask(width)] = np.nan
-    gap, head = max(1, width // 16), width // 4 if any(labels) else 0
-    places = np.divmod(np.arange(len(tiles)), min(as_whole("columns", columns, 1), len(tiles)))
-    corners = np.transpose(places) * [width + head + gap, width + gap]  # (M, 2)
-    canvas = np.full(corners.max(axis=0) + width, np.nan)
+    columns = as_whole("columns", columns, 1)
+    columns = min(columns, len(tiles))
+    corners = _tile_corners(len(tiles), columns, width, labelled=any(labels))
+    bottom_right = corners.max(axis=0) + width
+    canvas = np.full(bottom_right, np.nan)
     ax = draw.axes_or_new(ax)
     for tile, label, (top, left) in zip(tiles, labels, corners, strict=True):
         canvas[top : top + width, left : left + width] = tile
@@ -163,28 +194,43 @@ def plot_montage(stack, *, columns=8, pixel_size_nm=None, labels=None, disk=True
     return draw.scale_bar(ax, pixel_size_nm, longest_px=0.7 * width, below=True)
 
 
+def _tile_corners(count: int, columns: int, width: int, *, labelled: bool) -> np.ndarray:
+    """Upper left corners (count, 2) [row, column] of tiles in a grid, with room for labels."""
+    gap = max(1, width // 16)
+    head = width // 4 if labelled else 0
+    number = np.arange(count)
+    row, column = np.divmod(number, columns)
+    place = np.stack([row, column], axis=1)
+    return place * [width + head + gap, width + gap]
+
+
 def plot_rose(angle, *, order=1, directions=(), bins=72, ax=None):
     """Histogram of angles (N,) around the circle; the *area* of a bar is its count.
 
     Angles known up to 2 pi / `order` are repeated `order` times around. `directions` (radians)
     are drawn as lines: those of the lattice, to compare with. Missing angles are left out.
     """
-    angle = np.ravel(np.asarray(angle, dtype=float))
+    angle = np.asarray(angle, dtype=float)
     angle = angle[np.isfinite(angle)]
     if angle.size == 0:
         raise ValueError("none of the angles is finite: there is nothing to draw")
     ax = draw.axes_or_new(ax, projection="polar")
     if ax.name != "polar":
         raise ValueError(f"ax is {ax.name}, but a rose needs one made with projection='polar'")
-    copies = angle[:, None] + 2 * np.pi / as_whole("order", order, 1) * np.arange(order)
+    order = as_whole("order", order, 1)
+    copies = angle[:, None] + 2 * np.pi / order * np.arange(order)
+    wrapped = np.angle(np.exp(1j * copies))
     edges = np.linspace(-np.pi, np.pi, bins + 1)
-    radius = np.sqrt(np.histogram(np.angle(np.exp(1j * copies)), edges)[0])
+    count, _ = np.histogram(wrapped, edges)
+    radius = np.sqrt(count)
     middle = (edges[:-1] + edges[1:]) / 2
-    ax.bar(middle, radius, width=2 * np.pi / bins, color=angle_colours(middle, order=order))
+    colours = angle_colours(middle, order=order)
+    ax.bar(middle, radius, width=2 * np.pi / bins, color=colours)
     top = radius.max() * 1.08
     ax.vlines(directions, 0, top, color="black", linestyle="--", lw=1.2)
     ax.set(ylim=(0, top), yticks=[], thetalim=(-np.pi, np.pi))
-    ax.set_thetagrids(np.arange(-135, 181, 45))
+    degrees = np.arange(-135, 181, 45)
+    ax.set_thetagrids(degrees)
     ax.grid(False)
     return ax
 
@@ -195,26 +241,55 @@ def plot_window_report(report, *, ax=None):
     Shares (0 to 1) have the scale at the left; the expected angle error is dashed, with a
     logarithmic scale at the right. Sizes are in px, and above them in nm where those are known.
     """
-    table, ax = report.table, draw.axes_or_new(ax)
-    size, error = table["window_px"], table["angle_error_deg"]
+    ax = draw.axes_or_new(ax)
+    table = report.table
+    size = table["window_px"]
     lines = []
     for name in ("score", "share_kept", "overlap"):
-        lines += ax.plot(size, table[name], "o-", ms=4, label=name.replace("_", " "))
-    right = ax.twinx()
-    lines += right.plot(size, error, "s--", ms=4, color=PALETTE[3], label="angle error")
-    right.set(yscale="log", ylabel="expected angle error (°, dashed)")
-    right.set_ylim(top=min(180, 2 * np.nanmax(error, initial=0.1)))  # beyond half a turn: unknown
-    right.yaxis.set_major_formatter("{x:g}")
-    right.spines["right"].set_visible(True)
-    label = f"{report.recommended_px} px recommended"
-    lines += [ax.axvline(report.recommended_px, color=GREY, lw=5, alpha=0.5, zorder=0, label=label)]
-    nm = float(table["window_nm"][0] / size[0])
-    if np.isfinite(nm):
-        above = ax.secondary_xaxis("top", functions=(lambda px: px * nm, lambda nms: nms / nm))
-        above.set_xlabel("window (nm)")
+        label = name.replace("_", " ")
+        lines += ax.plot(size, table[name], "o-", ms=4, label=label)
+    lines += _angle_error(ax, size, table["angle_error_deg"])
+    recommended = ax.axvline(
+        report.recommended_px,
+        color=GREY,
+        lw=5,
+        alpha=0.5,
+        zorder=0,
+        label=f"{report.recommended_px} px recommended",
+    )
+    lines.append(recommended)
+    pixel_size_nm = float(table["window_nm"][0] / size[0])
+    if np.isfinite(pixel_size_nm):
+        _nm_above(ax, pixel_size_nm)
     ax.set(xlabel="window (px)", ylabel="share", ylim=(0, 1.05))
     ax.legend(handles=lines, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=3)
     return ax
+
+
+def _nm_above(ax, pixel_size_nm: float) -> None:
+    """A second scale at the top, in nm."""
+
+    def to_nm(px):
+        return px * pixel_size_nm
+
+    def to_px(nm):
+        return nm / pixel_size_nm
+
+    above = ax.secondary_xaxis("top", functions=(to_nm, to_px))
+    above.set_xlabel("window (nm)")
+
+
+def _angle_error(ax, size, error):
+    """Draw the expected angle error (°) on a logarithmic scale at the right; its lines."""
+    right = ax.twinx()
+    lines = right.plot(size, error, "s--", ms=4, color=PALETTE[3], label="angle error")
+    right.set(yscale="log", ylabel="expected angle error (°, dashed)")
+    largest = np.nanmax(error, initial=0.1)
+    top = min(180, 2 * largest)  # beyond half a turn: unknown
+    right.set_ylim(top=top)
+    right.yaxis.set_major_formatter("{x:g}")
+    right.spines["right"].set_visible(True)
+    return lines
 
 
 def plot_quality(image, report, *, pixel_size_nm=None, ax=None):
@@ -222,7 +297,8 @@ def plot_quality(image, report, *, pixel_size_nm=None, ax=None):
     ax = show_image(image, pixel_size_nm=pixel_size_nm, ax=ax)
     if len(report.columns):
         show_columns(report.columns, ax=ax)
+        rings = ax.collections[-1]
         colours = ["red" if doubtful else PALETTE[5] for doubtful in report.doubtful]
-        ax.collections[-1].set(edgecolor=colours, linewidth=0.8 + 1.2 * report.doubtful)
+        rings.set(edgecolor=colours, linewidth=0.8 + 1.2 * report.doubtful)
     ax.set_title(f"{len(report.columns)} columns, {report.table['doubtful']} doubtful")
     return ax

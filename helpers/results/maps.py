@@ -39,13 +39,23 @@ def latent_map(positions, latent, *, shape, pixel_size_nm: float | None = None, 
     """
     from hyperspy.signals import Signal2D
 
-    positions, values = as_positions(positions), one_each(latent, positions, title)
+    positions = as_positions(positions)
+    values = one_each(latent, positions, title)
+    missing = ~np.isfinite(positions).all(axis=1)
+    if missing.any():
+        message = (
+            f"{missing.sum()} of {len(positions)} positions are not finite, but a map needs a "
+            "place for each number: pass positions[kept], as cut_subimages kept them"
+        )
+        raise ValueError(message)
     # Beyond 1.5 spacings from any column nothing was measured, so nothing is shown.
-    reach = 1.5 * np.median(neighbour_distance(positions))
+    spacing_px = np.median(neighbour_distance(positions))
+    reach_px = 1.5 * spacing_px
     nearest = NearestNDInterpolator(positions, values)
-    image = nearest(*np.indices(shape), distance_upper_bound=reach, workers=-1)
+    image = nearest(*np.indices(shape), distance_upper_bound=reach_px, workers=-1)
     signal = Signal2D(image.astype(np.float32), metadata={"General": {"title": title}})
-    scale, units = (1.0, "px") if pixel_size_nm is None else (float(pixel_size_nm), "nm")
+    scale = 1.0 if pixel_size_nm is None else float(pixel_size_nm)
+    units = "px" if pixel_size_nm is None else "nm"
     signal.axes_manager.signal_axes.set(name=["x", "y"], scale=scale, units=units)
     return signal
 

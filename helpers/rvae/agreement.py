@@ -43,12 +43,15 @@ class Agreement:
     same_kind: float
 
     def __str__(self) -> str:
-        found = ", ".join(f"{value:.2f}" for value in self.correlations) or "none"
-        median_deg = np.degrees(np.nanmedian(np.abs(self.angle_rad)))
+        correlations = "none"
+        if len(self.correlations):
+            correlations = ", ".join(f"{value:.2f}" for value in self.correlations)
+        median_rad = np.nanmedian(np.abs(self.angle_rad))
+        median_deg = np.degrees(median_rad)
         return (
             f"angles differ by {median_deg:.2f}° (median, {self.pull:.2f} stated sd)\n"
             f"of those that both call sure, {self.sure_apart:.1%} are over 5° apart\n"
-            f"canonical correlations of the living latents: {found}\n"
+            f"canonical correlations of the living latents: {correlations}\n"
             f"of the same kind: {self.same_kind:.1%}"
         )
 
@@ -72,47 +75,78 @@ def compare_encodings(a, b) -> Agreement:
         raise ValueError(
             f"{len(a)} and {len(b)} sub-images: encode the same stack with both models"
         )
+    apart, sd, own_sd = _differences(a, b)
+    known = np.isfinite(apart)
+    sure = known & (sd < np.sqrt(2) * SURE_RAD)
+    pull = np.nan
+    if known.any():
+        in_stated_sd = np.abs(apart[known]) / own_sd[known]
+        pull = float(np.median(in_stated_sd))
+    sure_apart = 0.0
+    if sure.any():
+        is_apart = np.abs(apart[sure]) > SURE_RAD
+        sure_apart = float(np.mean(is_apart))
+    fitted = _well_fitted(a.residual) & _well_fitted(b.residual)
+    latent_a = a.latent[fitted][:, a.living]
+    latent_b = b.latent[fitted][:, b.living]
+    return Agreement(
+        angle_rad=apart,
+        angle_sd=sd,
+        pull=pull,
+        sure_apart=sure_apart,
+        correlations=canonical_correlations(latent_a, latent_b),
+        same_kind=_same_kind(a.kind, b.kind),
+    )
+
+
+def _differences(a, b) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Differences of the angles (M,), their sd, and the rms of the two stated sd; NaN if unknown.
+
+    Each pair of kinds has an order and an offset of its own.
+    """
     apart = np.full(len(a), np.nan)
     sd = np.full(len(a), np.nan)
     own_sd = np.full(len(a), np.nan)
     for kind_a in np.unique(a.kind):
         for kind_b in np.unique(b.kind[a.kind == kind_a]):
-            rows = np.flatnonzero((a.kind == kind_a) & (b.kind == kind_b))
-            order = int(np.lcm(a.order[rows[0]], b.order[rows[0]]))
+            of_both = (a.kind == kind_a) & (b.kind == kind_b)
+            rows = np.flatnonzero(of_both)
+            first = rows[0]
+            order = int(np.lcm(a.order[first], b.order[first]))
             if order == 0:
                 continue
             difference = a.angle[rows] - b.angle[rows]
-            apart[rows] = fold_angles(difference - _offset(difference, order), order)
-            each = np.array([a.folded_sd(order)[rows], b.folded_sd(order)[rows]])
-            sd[rows] = np.hypot(*each)
-            own_sd[rows] = np.sqrt(np.mean(each**2, axis=0))
-    known = np.isfinite(apart)
-    fitted = _well_fitted(a.residual) & _well_fitted(b.residual)
-    latents = a.latent[fitted][:, a.living], b.latent[fitted][:, b.living]
-    sure = known & (sd < np.sqrt(2) * SURE_RAD)
-    return Agreement(
-        angle_rad=apart,
-        angle_sd=sd,
-        pull=float(np.median(np.abs(apart[known]) / own_sd[known])) if known.any() else np.nan,
-        sure_apart=float(np.mean(np.abs(apart[sure]) > SURE_RAD)) if sure.any() else 0.0,
-        correlations=canonical_correlations(*latents),
-        same_kind=_same_kind(a.kind, b.kind),
-    )
+            offset = _offset(difference, order)
+            apart[rows] = fold_angles(difference - offset, order)
+            sd_a = a.folded_sd(order)[rows]
+            sd_b = b.folded_sd(order)[rows]
+            sd[rows] = np.hypot(sd_a, sd_b)
+            both_sd = np.array([sd_a, sd_b])
+            mean_square = np.mean(both_sd**2, axis=0)
+            own_sd[rows] = np.sqrt(mean_square)
+    return apart, sd, own_sd
 
 
 def _well_fitted(residual: np.ndarray) -> np.ndarray:
     """Which sub-images (M,) bool a model fits about as well as most."""
-    return residual <= WELL_FITTED * np.median(residual)
+    typical = np.median(residual)
+    return residual <= WELL_FITTED * typical
 
 
 def _offset(difference: np.ndarray, order: int) -> float:
     """The angle that most differences (N,) lie near, modulo 2 pi / order: a mode, not a mean,
     since where a third stands elsewhere a mean would lie between."""
     tries = np.arange(0, 2 * np.pi / order, FIT_RAD)
-    near = [np.sum(np.abs(fold_angles(difference - t, order)) < SURE_RAD) for t in tries]
-    best = tries[int(np.argmax(near))]
+    near = []
+    for offset in tries:
+        rest = fold_angles(difference - offset, order)
+        is_near = np.abs(rest) < SURE_RAD
+        near.append(np.sum(is_near))
+    most = int(np.argmax(near))
+    best = tries[most]
     rest = fold_angles(difference - best, order)
-    return best + np.median(rest[np.abs(rest) < 2 * SURE_RAD])
+    is_near = np.abs(rest) < 2 * SURE_RAD
+    return best + np.median(rest[is_near])
 
 
 def canonical_correlations(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -120,14 +154,21 @@ def canonical_correlations(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     first (Hotelling 1936)."""
     if x.shape[1] == 0 or y.shape[1] == 0:
         return np.zeros(0)
-    bases = [np.linalg.qr(values - values.mean(axis=0))[0] for values in (x, y)]
-    return np.clip(np.linalg.svd(bases[0].T @ bases[1], compute_uv=False), 0, 1)
+    centred_x = x - x.mean(axis=0)
+    centred_y = y - y.mean(axis=0)
+    basis_x, _ = np.linalg.qr(centred_x)
+    basis_y, _ = np.linalg.qr(centred_y)
+    correlations = np.linalg.svd(basis_x.T @ basis_y, compute_uv=False)
+    return np.clip(correlations, 0, 1)
 
 
 def _same_kind(a: np.ndarray, b: np.ndarray) -> float:
     """Share of equal labels (M,), the labels of one matched to those of the other."""
-    number_a, number_b = (np.unique(kind, return_inverse=True)[1] for kind in (a, b))
-    table = np.zeros((number_a.max() + 1, number_b.max() + 1))
+    labels_a, number_a = np.unique(a, return_inverse=True)
+    labels_b, number_b = np.unique(b, return_inverse=True)
+    shape = (len(labels_a), len(labels_b))
+    table = np.zeros(shape)
     np.add.at(table, (number_a, number_b), 1)
     matched = optimize.linear_sum_assignment(table, maximize=True)
-    return float(table[matched].sum() / len(a))
+    n_equal = table[matched].sum()
+    return float(n_equal / len(a))

@@ -1,5 +1,6 @@
 """What a trained model says of each sub-image, with its uncertainty."""
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,7 +20,7 @@ OF_A_PATTERN = 16.0  # numbers that describe what a motif leaves of a window on 
 SAME_MODE = 3.0  # standard deviations: nearer maxima of two ways are one
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Encoding:
     """What the model says of M sub-images.
 
@@ -61,9 +62,10 @@ class Encoding:
     _ways: "Ways" = field(repr=False)
 
     def __post_init__(self):
-        object.__setattr__(self, "angle", fold_angles(self.angle, 1))
-        object.__setattr__(self, "modes", fold_angles(self.modes, 1))
-        object.__setattr__(self, "angle_sd", self.folded_sd(1))
+        fields = vars(self)  # which are frozen from here on
+        fields["angle"] = fold_angles(self.angle, 1)
+        fields["modes"] = fold_angles(self.modes, 1)
+        fields["angle_sd"] = self.folded_sd(1)
 
     def __len__(self) -> int:
         return len(self.angle)
@@ -71,7 +73,9 @@ class Encoding:
     @property
     def living(self) -> np.ndarray:
         """Which latents (d,) bool tell sub-images apart: they spread by more than their own sd."""
-        return self.latent.std(axis=0) > np.median(self.latent_sd, axis=0)
+        spread = self.latent.std(axis=0)
+        typical_sd = np.median(self.latent_sd, axis=0)
+        return spread > typical_sd
 
     def angle_posterior(self, angles: np.ndarray | None = None, rows=slice(None)) -> np.ndarray:
         """Probability of each of A angles, (M, A), every row summing to 1.
@@ -82,16 +86,21 @@ class Encoding:
         rows : slice or indices of the sub-images wanted; all by default.
         """
         angles = CIRCLE[::2] if angles is None else np.asarray(angles)
-        return self._ways.posterior(angles, np.arange(len(self))[rows])
+        numbers = np.arange(len(self))[rows]
+        return self._ways.posterior(angles, numbers)
 
     def folded_sd(self, order: int) -> np.ndarray:
         """Rms distance (M,) from `angle` modulo 2 pi / order, radians."""
         away = fold_angles(self.modes - self.angle[:, None], order)
-        variance = (self.mode_probability * (away**2 + self.mode_sd**2)).sum(axis=1)
+        square = away**2 + self.mode_sd**2
+        variance = (self.mode_probability * square).sum(axis=1)
+        # A wide posterior is no sum of Gaussians: it is summed up around the circle.
         wide = np.flatnonzero(self.mode_sd[:, 0] > NARROW_RAD)
-        for rows in np.array_split(wide, len(wide) // 1024 + 1):
+        n_parts = len(wide) // 1024 + 1
+        for rows in np.array_split(wide, n_parts):
             away = fold_angles(CIRCLE - self.angle[rows, None], order)
-            variance[rows] = (self.angle_posterior(CIRCLE, rows) * away**2).sum(axis=1)
+            probability = self.angle_posterior(CIRCLE, rows)
+            variance[rows] = (probability * away**2).sum(axis=1)
         return np.sqrt(variance)
 
 
@@ -117,70 +126,111 @@ class Ways:
 
     def posterior(self, angles: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Probability (R, A) of each of A angles for each of the sub-images `rows` (R,)."""
-        phase = np.arange(1, (self.series.shape[1] + 1) // 2)[:, None] * angles
-        waves = np.concatenate([np.cos(phase), np.sin(phase)])
-        first, end = (np.searchsorted(self.row, rows, side=side) for side in ("left", "right"))
-        total = np.zeros((len(rows), len(angles)))
-        for number in range((end - first).max(initial=0)):
+        n_orders = (self.series.shape[1] - 1) // 2
+        orders = np.arange(1, n_orders + 1)
+        phase = orders[:, None] * angles
+        cosines = np.cos(phase)
+        sines = np.sin(phase)
+        waves = np.concatenate([cosines, sines])
+        first = np.searchsorted(self.row, rows, side="left")
+        end = np.searchsorted(self.row, rows, side="right")
+        most_ways = (end - first).max(initial=0)
+        shape = (len(rows), len(angles))
+        total = np.zeros(shape)
+        for number in range(most_ways):
             has = first + number < end
             at = first[has] + number
             log_p = self.series[at, 1:] @ waves
-            total[has] += self.weight[at, None] * special.softmax(log_p, axis=1)
+            probability = special.softmax(log_p, axis=1)
+            total[has] += self.weight[at, None] * probability
         return total
 
 
 @torch.no_grad()
 def encode_all(motifs, pieces, c: torch.Tensor, of_class: torch.Tensor, noise: Noise) -> Encoding:
     """What trained `motifs` say of normalised coefficients (M, K) of classes (M, n)."""
-    parts, ways = [], []
+    field_parts = defaultdict(list)
+    way_parts = defaultdict(list)
     for first in range(0, len(c), PART):
         part = slice(first, first + PART)
-        values, row, weight, series = _encode_part(motifs, pieces, c[part], of_class[part], noise)
-        parts.append([v.double().cpu().numpy() for v in values])
-        ways.append((row.cpu().numpy() + first, weight.cpu().numpy(), series.cpu().numpy()))
-    fields = [np.concatenate(values) for values in zip(*parts, strict=True)]
-    angle, latent, latent_sd, residual, offset, kind, probability, *modes = fields
-    kind = kind.astype(int) if pieces.names else np.full(len(c), -1)
-    return Encoding(
-        angle, latent, latent_sd, residual, offset, kind, probability[:, : len(pieces.names)],
-        pieces.order_of(kind), *modes,
-        Ways(*(np.concatenate(values) for values in zip(*ways, strict=True))),
-    )  # fmt: skip
+        fields, ways = _encode_part(motifs, pieces, c[part], of_class[part], noise)
+        ways["row"] = ways["row"] + first
+        for name, values in fields.items():
+            field_parts[name].append(values.double().cpu())
+        for name, values in ways.items():
+            way_parts[name].append(values.cpu())
+    fields = _joined(field_parts)
+    ways = _joined(way_parts)
+    fields["kind"] = fields["kind"].astype(int)
+    if not pieces.names:
+        fields["kind"] = np.full(len(c), -1)
+    fields["kind_probability"] = fields["kind_probability"][:, : len(pieces.names)]
+    fields["order"] = pieces.order_of(fields["kind"])
+    return Encoding(**fields, _ways=Ways(**ways))
 
 
-def _encode_part(motifs, pieces, c, of_class, noise: Noise):
-    """The arrays of an Encoding, and the rows, weights and series of its ways."""
-    found = [_in_one_way(motifs, pieces, c, of_class, noise, t) for t in pieces.ways(c, WAYS).T]
-    kind = torch.stack([way["kind"] for way in found], dim=1)  # (B, W)
-    evidence = torch.stack([way["evidence"] for way in found], dim=1)
-    best = evidence.argmax(1)
+def _joined(parts: dict) -> dict:
+    """Tensors of parts of the sub-images as one array for each name."""
+    return {name: torch.cat(tensors).numpy() for name, tensors in parts.items()}
+
+
+def _encode_part(motifs, pieces, c, of_class, noise: Noise) -> tuple[dict, dict]:
+    """The arrays of an Encoding of sub-images (B, K), and those of its Ways."""
+    series = motifs.shifted
+    spread = _spread(c, noise)
+    ways = _in_all_ways(motifs, pieces, c, of_class, noise)
+    best = ways["evidence"].argmax(1)
     rows = torch.arange(len(c), device=c.device)
-
-    def chosen(name: str) -> torch.Tensor:
-        return torch.stack([way[name] for way in found])[best, rows]
-
-    g, kind_best = chosen("g"), kind[rows, best]
-    series, spread = motifs.shifted, c.new_tensor([noise.effective_sigma, noise.shift_px]).log()
-    of_best, angle, offset, misfit = _best_fit(series, c, g, spread)
-    residual = misfit.sqrt() / motifs.log_sigma.exp()
+    chosen = {name: values[rows, best] for name, values in ways.items()}
+    of_best, angle, offset, misfit = _best_fit(series, c, chosen["g"], spread)
     trust = _trust(misfit / noise.sigma**2, c.shape[1])
-    weight = torch.softmax(trust[:, None] * evidence, dim=1)
+    weight = torch.softmax(trust[:, None] * ways["evidence"], dim=1)
+    # From here on S ways of all sub-images stand in one list: those that are probable at all.
     row, way = (weight > NO_WAY).nonzero(as_tuple=True)
-    drawn = torch.stack([one["g"] for one in found], dim=1)[row, way]
+    weight = _normalised(weight[row, way].double(), row, len(c))
+    g = ways["g"][row, way]
+    kind = ways["kind"][row, way]
     is_best = way == best[row]
     posterior = of_best[row]
-    posterior[~is_best] = series.log_posterior(c[row[~is_best]], drawn[~is_best], *spread)[0]
-    gauge = motifs.gauge(drawn, kind[row, way])
+    other = ~is_best
+    posterior[other], _ = series.log_posterior(c[row[other]], g[other], *spread)
+    gauge = motifs.gauge(g, kind)
     posterior = series.turn(trust[row, None] * posterior, gauge)
-    weight = weight[row, way].double()
-    weight = weight / weight.new_zeros(len(c)).index_add(0, row, weight)[row]
-    probability = weight.new_zeros(len(c), pieces.count)
-    probability.index_put_((row, kind[row, way]), weight, accumulate=True)
-    latent_sd = (chosen("log_variance").exp() @ (motifs.axes**2).T).sqrt()
-    latent = chosen("z") @ motifs.axes.T
-    values = [angle + gauge[is_best], latent, latent_sd, residual, offset]
-    values += [kind_best, probability, *_modes(series, posterior, row, weight, len(c))]
-    return values, row, weight, posterior
+    fields = _latents(motifs, chosen)
+    fields["angle"] = angle + gauge[is_best]
+    fields["offset"] = offset
+    fields["residual"] = misfit.sqrt() / motifs.log_sigma.exp()
+    fields["kind"] = chosen["kind"]
+    fields["kind_probability"] = _of_kinds(weight, row, kind, (len(c), pieces.count))
+    fields |= _modes(series, posterior, row, weight, len(c))
+    return fields, {"row": row, "weight": weight, "series": posterior}
+
+
+def _spread(c, noise: Noise) -> torch.Tensor:
+    """Logarithms of the noise level and of the typical shift, (2,)."""
+    spread = c.new_tensor([noise.effective_sigma, noise.shift_px])
+    return spread.log()
+
+
+def _normalised(weight, row, count: int) -> torch.Tensor:
+    """Weights (S,) of ways that sum to 1 for each of the sub-images that they belong to."""
+    nothing = weight.new_zeros(count)
+    total = nothing.index_add(0, row, weight)
+    return weight / total[row]
+
+
+def _latents(motifs, chosen: dict) -> dict:
+    """Latents (B, d) along the axes that are reported, and their standard deviations."""
+    latent = chosen["z"] @ motifs.axes.T
+    variance = chosen["log_variance"].exp()
+    latent_variance = variance @ (motifs.axes**2).T
+    return {"latent": latent, "latent_sd": latent_variance.sqrt()}
+
+
+def _of_kinds(weight, row, kind, shape: tuple[int, int]) -> torch.Tensor:
+    """Probability (B, n) of each kind: the weights (S,) of the ways that lead to it."""
+    probability = weight.new_zeros(shape)
+    return probability.index_put_((row, kind), weight, accumulate=True)
 
 
 def _best_fit(series, c, g, spread) -> tuple[torch.Tensor, ...]:
@@ -189,7 +239,9 @@ def _best_fit(series, c, g, spread) -> tuple[torch.Tensor, ...]:
     posterior, _ = series.log_posterior(c, g, *spread)
     angle = series.best_angle(posterior)
     fitted, offset = series.fitted(c, g, angle, *spread)
-    return posterior, angle, offset, (c - fitted).square().mean(-1)
+    residual = c - fitted
+    misfit = residual.square().mean(-1)
+    return posterior, angle, offset, misfit
 
 
 def _trust(misfit: torch.Tensor, count: int) -> torch.Tensor:
@@ -202,47 +254,84 @@ def _trust(misfit: torch.Tensor, count: int) -> torch.Tensor:
     return 1 / (1 + excess * count / OF_A_PATTERN)
 
 
+def _in_all_ways(motifs, pieces, c, of_class, noise: Noise) -> dict:
+    """What sub-images (B, K) are in each of the W ways in which they may stand, (B, W, …)."""
+    turns = pieces.ways(c, WAYS)
+    found = [_in_one_way(motifs, pieces, c, of_class, noise, turn) for turn in turns.T]
+    return {name: torch.stack([way[name] for way in found], dim=1) for name in found[0]}
+
+
 def _in_one_way(motifs, pieces, c, of_class, noise: Noise, turn) -> dict:
     """What sub-images (B, K) are if they are turned by `turn` (B,): latents, motif, kind."""
-    upright = motifs.series.rotate(c, -turn)
-    nearest = pieces.mixture.motifs[pieces.nearest(upright)]
-    rest = motifs.series.small_turn(motifs.series.of(upright, nearest))
-    upright = motifs.series.rotate(upright, -rest)
-    z, log_variance = motifs.propose(motifs.seen(upright, pieces), of_class)
+    upright = _upright(motifs.series, pieces, c, turn)
+    seen = motifs.seen(upright, pieces)
+    z, log_variance = motifs.propose(seen, of_class)
     g = motifs.draw(z, of_class)
-    kind = pieces.kind[pieces.nearest(g)]
-    turns = torch.as_tensor(pieces.order_of(kind.cpu().numpy()) > 0, device=c.device)
+    number = pieces.nearest(g)
+    kind = pieces.kind[number]
+    # Of a motif whose turn is not known only the round part is believed.
+    order = pieces.order_of(kind.cpu().numpy())
+    turns = torch.as_tensor(order > 0, device=c.device)
     round_part = torch.as_tensor(pieces.basis.order == 0, device=c.device)
-    g = torch.where(turns[:, None] | round_part, g, 0.0)  # no turn is known of a round motif
-    spread = c.new_tensor([noise.effective_sigma, noise.shift_px]).log()
-    evidence = motifs.shifted.evidence(upright, g, *spread)
-    evidence = evidence + log_variance.sum(-1) / 2 + motifs.log_prior(z, kind)
-    return {"z": z, "log_variance": log_variance, "g": g, "kind": kind, "evidence": evidence}
+    believed = turns[:, None] | round_part
+    g = torch.where(believed, g, 0.0)
+    log_sigma, log_shift = _spread(c, noise)
+    evidence = motifs.shifted.evidence(upright, g, log_sigma, log_shift)
+    log_volume = log_variance.sum(-1) / 2  # of the latents that explain it
+    evidence = evidence + log_volume + motifs.log_prior(z, kind)
+    return {
+        "z": z,
+        "log_variance": log_variance,
+        "g": g,
+        "kind": kind,
+        "evidence": evidence,
+    }
 
 
-def _modes(series, posterior, row, weight, count: int) -> list[torch.Tensor]:
+def _upright(series, pieces, c, turn) -> torch.Tensor:
+    """Sub-images (B, K) turned back by `turn` (B,), then exactly onto the nearest motif."""
+    upright = series.rotate(c, -turn)
+    number = pieces.nearest(upright)
+    nearest = pieces.mixture.motifs[number]
+    overlap = series.of(upright, nearest)
+    rest = series.small_turn(overlap)
+    return series.rotate(upright, -rest)
+
+
+def _modes(series, posterior, row, weight, count: int) -> dict:
     """Maxima (B, N) of the posteriors of all ways together: angle, probability, sd."""
     angle, share, sd = series.modes(posterior)
     share = share * weight[:, None].to(share)
-    place = torch.arange(len(row), device=row.device) - torch.searchsorted(row, row)
+    # The ways of each sub-image, which stand in one list, are laid side by side.
+    first = torch.searchsorted(row, row)
+    place = torch.arange(len(row), device=row.device) - first
     all_modes = angle.new_zeros(3, count, WAYS, angle.shape[1])
     all_modes[:, row, place] = torch.stack([angle, share, sd])
     angle, share, sd = all_modes.flatten(2)
-    several = torch.bincount(row, minlength=count) > 1
+    n_ways = torch.bincount(row, minlength=count)
+    several = n_ways > 1
     share[several] = _merged(angle[several], share[several], sd[several])
-    best = share.argsort(dim=1, descending=True, stable=True)[:, :N_MODES]
-    return [values.gather(1, best) for values in (angle, share, sd)]
+    order = share.argsort(dim=1, descending=True, stable=True)
+    best = order[:, :N_MODES]
+    return {
+        "modes": angle.gather(1, best),
+        "mode_probability": share.gather(1, best),
+        "mode_sd": sd.gather(1, best),
+    }
 
 
 def _merged(angle, share, sd) -> torch.Tensor:
     """Probabilities (B, N) of maxima, where those at one angle are given to the likeliest."""
     share = share.clone()
     order = share.argsort(dim=1, descending=True, stable=True)
-    away = torch.remainder(angle[:, :, None] - angle[:, None] + np.pi, 2 * np.pi) - np.pi
-    near = away.abs() < SAME_MODE * torch.maximum(sd[:, :, None], sd[:, None])
+    difference = angle[:, :, None] - angle[:, None]
+    away = torch.remainder(difference + np.pi, 2 * np.pi) - np.pi
+    wider_sd = torch.maximum(sd[:, :, None], sd[:, None])
+    near = away.abs() < SAME_MODE * wider_sd
     rows = torch.arange(len(share), device=share.device)
     for column in order.T:  # the likeliest first
-        taken = near[rows, column] & (share > 0) & (share[rows, column] > 0)[:, None]
+        is_left = share[rows, column] > 0
+        taken = near[rows, column] & (share > 0) & is_left[:, None]
         total = (share * taken).sum(1)
         share = torch.where(taken, 0.0, share)
         share[rows, column] += total

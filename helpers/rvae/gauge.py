@@ -17,19 +17,43 @@ def choose_axes(decoder, z: torch.Tensor, fixed: int = 0) -> torch.Tensor:
     angles to it, does not. All are sorted by the variance of the decoded motif along each, and + is
     the brighter end.
     """
-    middle, spread = z.mean(0), z - z.mean(0)
-    motif = decoder(z)
+    middle = z.mean(0)
+    spread = z - middle
     axes = torch.eye(z.shape[1], dtype=z.dtype, device=z.device)
     if fixed < z.shape[1]:
-        together = spread[:, fixed:].T @ (motif - motif.mean(0)) / len(z)  # (d - fixed, K)
-        bright = together[:, :1] / together[:, :1].norm().clamp_min(1e-12)
-        others = torch.linalg.svd(together - bright @ (bright.T @ together))[0]
-        turned = torch.linalg.qr(torch.cat([bright, others], dim=1))[0].T
-        axes[fixed:, fixed:] = turned
-    alone = [decoder(middle + (spread @ axis)[:, None] * axis) for axis in axes]
-    order = torch.stack([g.var(dim=0).sum() for g in alone]).argsort(descending=True)
-    slopes = torch.stack([((spread @ axes[j]) * alone[j][:, 0]).mean() for j in order])
-    return axes[order] * torch.where(slopes < 0, -1.0, 1.0)[:, None]
+        motif = decoder(z)
+        change = motif - motif.mean(0)
+        together = spread[:, fixed:].T @ change / len(z)  # (d - fixed, K)
+        axes[fixed:, fixed:] = _brightness_first(together)
+    # The motifs that are drawn as the latents vary along one axis alone.
+    alone = []
+    for axis in axes:
+        place = spread @ axis
+        motif = decoder(middle + place[:, None] * axis)
+        alone.append(motif)
+    explained = [motif.var(dim=0).sum() for motif in alone]
+    order = torch.stack(explained).argsort(descending=True)
+    slopes = []
+    for j in order:
+        place = spread @ axes[j]
+        brightness = alone[j][:, 0]
+        slopes.append((place * brightness).mean())
+    is_darker = torch.stack(slopes) < 0
+    sign = torch.where(is_darker, -1.0, 1.0)
+    return axes[order] * sign[:, None]
+
+
+def _brightness_first(together: torch.Tensor) -> torch.Tensor:
+    """Orthonormal axes (d, d), the first along brightness, from how latents and motifs vary
+    together, (d, K)."""
+    brightness = together[:, :1]
+    length = brightness.norm().clamp_min(1e-12)
+    bright = brightness / length
+    rest = together - bright @ (bright.T @ together)
+    others, _, _ = torch.linalg.svd(rest)
+    candidates = torch.cat([bright, others], dim=1)
+    orthonormal, _ = torch.linalg.qr(candidates)
+    return orthonormal.T
 
 
 def reference_motif(series, g: torch.Tensor) -> torch.Tensor:
@@ -43,8 +67,12 @@ def reference_motif(series, g: torch.Tensor) -> torch.Tensor:
     """
     if len(g) == 0:
         return g.new_zeros(g.shape[1])
-    reference = g[(g - g.mean(0)).norm(dim=-1).argmin()]
+    from_mean = g - g.mean(0)
+    middlemost = from_mean.norm(dim=-1).argmin()
+    reference = g[middlemost]
     for _ in range(5):  # each motif turned onto the last mean
-        turn = series.nearest_angle(series.of(g, reference.expand_as(g)))
-        reference = series.rotate(g, -turn).mean(0)
+        overlap = series.of(g, reference.expand_as(g))
+        turn = series.nearest_angle(overlap)
+        turned = series.rotate(g, -turn)
+        reference = turned.mean(0)
     return reference

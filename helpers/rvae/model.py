@@ -6,6 +6,7 @@ sub-image, and the loss, stand in `helpers.rvae.motifs`; the loop that trains it
 """
 
 import warnings
+from copy import copy
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -15,14 +16,23 @@ from safetensors import SafetensorError
 
 from ..device import one_thread, pick_device
 from ..images import as_positive, as_whole, warn_of_other_pixel_size
-from ..subimages.harmonics import DiskHarmonics, data_band_limit
+from ..subimages.harmonics import DiskHarmonics
 from .encoding import Encoding, encode_all
 from .gauge import choose_axes, reference_motif
 from .kinds import Kinds, describe
 from .model_file import kinds_from, read_model, tensors_of, write_model
-from .motifs import CLASS_SIZE, Motifs
+from .motifs import Motifs
 from .noise import SAMPLE, Contrast, Noise, measure_noise
 from .pieces import find_pieces, require_enough
+from .reading import (
+    basis_for,
+    class_names,
+    coefficients_of,
+    is_store,
+    one_angle_each,
+    one_hot,
+    require_no_classes_of_store,
+)
 from .start import Start
 from .training import train
 
@@ -70,43 +80,71 @@ class RVAE:
     """
 
     def __init__(
-        self, window_px: int, *, latent_dim: int = 2, seed: int = 0, beta: float = 1.0,
-        band_limit: float | None = None, offsets: bool = False, device: str = "auto",
-    ):  # fmt: skip
+        self,
+        window_px: int,
+        *,
+        latent_dim: int = 2,
+        seed: int = 0,
+        beta: float = 1.0,
+        band_limit: float | None = None,
+        offsets: bool = False,
+        device: str = "auto",
+    ):
         self.latent_dim = as_whole("latent_dim", latent_dim, 1)
         self.seed = int(seed)
         self.offsets = bool(offsets)
         self.device = pick_device(device)
         self.beta = as_positive("beta", beta)
         self._wished_limit = band_limit
-        self.history, self.classes, self.pixel_size_nm = [], [], None
+        self.history = []
+        self.classes = []
+        self.pixel_size_nm = None
         self.basis = DiskHarmonics.build(window_px, band_limit)
         self._forget()
 
     def _forget(self) -> None:
         """Nothing is learnt yet: what follows is of the training stack, once it is trained."""
-        self.kinds = self._motifs = self._contrast = self._noise = None
+        self.kinds = None
+        self._motifs = None
+        self._contrast = None
+        self._noise = None
 
     def _lay_out(self, n_kinds: int) -> None:
         """New networks on the basis; the global random state is left as it was."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            shape = {"n_classes": len(self.classes), "n_kinds": n_kinds, "offsets": self.offsets}
-            motifs = Motifs(self.basis, self.latent_dim, **shape)
+            motifs = Motifs(
+                self.basis,
+                self.latent_dim,
+                n_classes=len(self.classes),
+                n_kinds=n_kinds,
+                offsets=self.offsets,
+            )
         self._motifs = motifs.to(self.device)
 
     def __repr__(self) -> str:
-        state = "untrained" if self._noise is None else f"trained, {len(self.history)} epochs"
+        state = "untrained"
+        if self._noise is not None:
+            state = f"trained, {len(self.history)} epochs"
         size = f"window_px={self.basis.window_px}, latent_dim={self.latent_dim}"
         return f"RVAE({size}, {len(self.basis)} harmonics, {state})"
 
     # ---------------------------------------------------------------- training
 
     def fit(
-        self, stack, *, epochs: int | None = None, progress: bool = True,
-        pixel_size_nm: float | None = None, kinds: Kinds | None = None, classes=None, watch=None,
-    ) -> "RVAE":  # fmt: skip
+        self,
+        stack,
+        *,
+        epochs: int | None = None,
+        progress: bool = True,
+        pixel_size_nm: float | None = None,
+        kinds: Kinds | None = None,
+        classes=None,
+        watch=None,
+    ) -> "RVAE":
         """Train on sub-images (M, w, w) and return the model.
+
+        Whatever ends the training early, but for `watch`, leaves the model as it was.
 
         Parameters
         ----------
@@ -129,46 +167,80 @@ class RVAE:
         Raises
         ------
         ValueError
-            If the stack has the wrong shape, holds too few sub-images, NaN, or no contrast, or the
-            kinds are of windows of another size.
+            If the stack has the wrong shape, holds too few sub-images, NaN, or no contrast, the
+            kinds are of windows of another size, or classes are given for a FrameStore.
         """
-        epochs = epochs if epochs is None else as_whole("epochs", epochs, 1)
-        self.classes = [] if classes is None else [str(k) for k in np.unique(classes)]
-        self._forget()  # a second fit starts anew
-        self.basis = self._basis_for(stack, kinds)
-        stored = getattr(stack, "sample", None)  # of a FrameStore
-        c, contrast = self._read(stored([self.seed, 0]) if stored else stack)
-        of_class = self._one_hot(classes, len(c))
+        if epochs is not None:
+            epochs = as_whole("epochs", epochs, 1)
+        require_no_classes_of_store(stack, classes)
+        learner = self._untrained()  # this model stays as it is until another one is whole
+        learner.classes = class_names(classes)
+        learner.pixel_size_nm = pixel_size_nm
+        learner.basis = basis_for(stack, kinds, self.basis.window_px, self._wished_limit)
+        c, learner._contrast = learner._read_first(stack)
+        of_class = learner._one_hot(classes, len(c))
         with one_thread():
-            if kinds is None:
-                pieces = find_pieces(c, self.basis, seed=self.seed)
-            else:
-                pieces = kinds.pieces.to(self.device)
-            self._lay_out(pieces.count)
-            data = self._stand(pieces, c, of_class)
-            start = Start.of(data["seen"], data["kind"], pieces.count, self.latent_dim)
-            self._motifs.hold_places(start.places)
-
-            def others(number: int) -> dict:
-                other = self._prepare(stored([self.seed, number]), contrast)
-                no_class = self._one_hot(None, len(other))
-                return self._lead(start, self._stand(pieces, other, no_class))
-
-            options = {"epochs": epochs, "beta": self.beta, "seed": self.seed}
-            options |= {"progress": progress, "watch": watch, "draw": others if stored else None}
-            self.history = train(self._motifs, self._lead(start, data), **options)
-            del data  # of a long stack it is large
-            self._contrast, self.pixel_size_nm = contrast, pixel_size_nm
-            self.kinds = describe(pieces, c, contrast)
-            self._settle(c, of_class)
+            # Which motifs there are, and how each sub-image stands, is found before any network.
+            pieces = learner._pieces_of(c, kinds)
+            learner._lay_out(pieces.count)
+            passes = {"epochs": epochs, "progress": progress, "watch": watch}
+            learner.history = learner._train(stack, c, of_class, pieces, **passes)
+            # What the training leaves free is settled by rules.
+            learner.kinds = describe(pieces, c, learner._contrast)
+            learner._settle(c, of_class)
+        _warn_of_unknown_turns(pieces)
+        vars(self).update(vars(learner))
         return self
 
-    def _read(self, stack) -> tuple[torch.Tensor, Contrast]:
-        """Normalised coefficients (M, K) of what is trained on, and their offset and gain."""
-        raw = self._coefficients(stack)
+    def _untrained(self) -> "RVAE":
+        """A model of the same options that has learnt nothing yet."""
+        model = copy(self)
+        model._forget()
+        return model
+
+    def _read_first(self, stack) -> tuple[torch.Tensor, Contrast]:
+        """Normalised coefficients (M, K) of the first pass, and their offset and gain."""
+        if is_store(stack):
+            stack = stack.sample([self.seed, 0])
+        raw = coefficients_of(stack, self.basis)
         require_enough(len(raw))
         contrast = Contrast.of(raw, self.basis)
         return self._prepare(raw, contrast), contrast
+
+    def _read_again(self, store, number: int) -> torch.Tensor:
+        """Normalised coefficients (M, K) that a store draws for a later pass."""
+        sample = store.sample([self.seed, number])
+        raw = coefficients_of(sample, self.basis)
+        return self._prepare(raw, self._contrast)
+
+    def _pieces_of(self, c: torch.Tensor, kinds: Kinds | None):
+        """The pieces of the mixture that tells how sub-images (M, K) stand."""
+        if kinds is None:
+            return find_pieces(c, self.basis, seed=self.seed)
+        return kinds.pieces.to(self.device)
+
+    def _train(self, stack, c: torch.Tensor, of_class: torch.Tensor, pieces, **passes):
+        """Turn all sub-images upright, and train from latents that are read off them.
+
+        Returns the history, one row a pass.
+        """
+        data = self._stand(pieces, c, of_class)
+        start = Start.of(data["seen"], data["kind"], pieces.count, self.latent_dim)
+        self._motifs.hold_places(start.places)
+
+        def draw(number: int) -> dict:
+            other = self._read_again(stack, number)
+            no_class = self._one_hot(None, len(other))
+            return self._lead(start, self._stand(pieces, other, no_class))
+
+        return train(
+            self._motifs,
+            self._lead(start, data),
+            beta=self.beta,
+            seed=self.seed,
+            draw=draw if is_store(stack) else None,
+            **passes,
+        )
 
     def _stand(self, pieces, c: torch.Tensor, of_class: torch.Tensor) -> dict:
         """What training needs of coefficients (M, K), which are made to stand upright."""
@@ -183,46 +255,24 @@ class RVAE:
             first[:, self._motifs.fixed :] = 0
         return data | {"first": first}
 
-    def _basis_for(self, stack, kinds: Kinds | None) -> DiskHarmonics:
-        """The basis in which a stack is learned: that of the kinds or the store, where given."""
-        window_px = self.basis.window_px
-        for given, holder in ((kinds and kinds.pieces.basis, "the kinds are of"),
-                              (getattr(stack, "basis", None), "the store holds")):  # fmt: skip
-            if given is None:
-                continue
-            if given.window_px != window_px:
-                raise ValueError(
-                    f"window_px={window_px}, but {holder} windows of {given.window_px} px: "
-                    "train an RVAE of that size"
-                )
-            return given
-        limit = self._wished_limit or data_band_limit(stack, window_px)
-        return DiskHarmonics.build(window_px, limit)
-
-    # ------------------------------------------------------- after the training
-
     @torch.no_grad()
     def _settle(self, c: torch.Tensor, of_class: torch.Tensor) -> None:
         """Choose the axes of the latents, fix the zero of the angle, and measure the noise."""
-        motifs, pieces = self._motifs, self._pieces
-        if unknown := [name for name, n in zip(pieces.names, pieces.order, strict=True) if n == 0]:
-            warnings.warn(
-                f"the turn of {', '.join(unknown)} is not known: these motifs are round, or the "
-                "noise hides their turn; angles are stated as unknown",
-                stacklevel=4,
-            )
-        if not pieces.names:
-            warnings.warn(
-                "a turn explains nothing of sub-images that were held back: this looks like noise, "
-                "and angles are stated as unknown; check image, columns and window",
-                stacklevel=4,
-            )
-        some = slice(None, None, -(-len(c) // SAMPLE))
-        c, of_class = c[some], of_class[some]
+        motifs = self._motifs
+        pieces = self._pieces
+        step = -(-len(c) // SAMPLE)  # rounded up
+        c = c[::step]
+        of_class = of_class[::step]
         upright, kind = pieces.upright(c)
-        z = motifs.propose(motifs.seen(upright, pieces), of_class)[0]
-        motifs.axes.copy_(choose_axes(lambda z: motifs.draw(z, of_class), z, motifs.fixed))
-        g = motifs.draw(z, of_class)
+        seen = motifs.seen(upright, pieces)
+        z, _ = motifs.propose(seen, of_class)
+
+        def decoder(latents: torch.Tensor) -> torch.Tensor:
+            return motifs.draw(latents, of_class)
+
+        axes = choose_axes(decoder, z, motifs.fixed)
+        motifs.axes.copy_(axes)
+        g = decoder(z)
         for number in range(pieces.count):
             motifs.reference[number] = reference_motif(motifs.series, g[kind == number])
         self._noise = measure_noise(motifs, pieces, self.basis, c, of_class)
@@ -235,9 +285,13 @@ class RVAE:
 
     @torch.no_grad()
     def encode(
-        self, stack, *, normalization: str = "stack",
-        pixel_size_nm: float | None = None, classes=None,
-    ) -> Encoding:  # fmt: skip
+        self,
+        stack,
+        *,
+        normalization: str = "stack",
+        pixel_size_nm: float | None = None,
+        classes=None,
+    ) -> Encoding:
         """Angle and latents of sub-images (M, w, w), with their uncertainty.
 
         Parameters
@@ -262,15 +316,20 @@ class RVAE:
         if normalization not in ("stack", "model"):
             raise ValueError(f'normalization={normalization!r}, but "stack" or "model" is needed')
         warn_of_other_pixel_size(self.pixel_size_nm, pixel_size_nm)
-        c = self._coefficients(stack)
-        of_class = self._one_hot(classes, len(c))
-        anew, noise = normalization == "stack", self._noise
-        if anew and len(c) < ENOUGH_SUBIMAGES:
-            found = f"offset, gain and noise were estimated from {len(c)} sub-images"
-            remedy = f'under {ENOUGH_SUBIMAGES} use normalization="model" for parts of one image'
-            warnings.warn(f"{found}; {remedy}", stacklevel=3)  # no_grad lies between
-        c = self._prepare(c, Contrast.of(c, self.basis) if anew else self._contrast)
-        if anew:
+        raw = coefficients_of(stack, self.basis)
+        of_class = self._one_hot(classes, len(raw))
+        estimate = normalization == "stack"
+        if estimate and len(raw) < ENOUGH_SUBIMAGES:
+            warnings.warn(
+                f"offset, gain and noise were estimated from {len(raw)} sub-images; "
+                f'under {ENOUGH_SUBIMAGES} use normalization="model" for parts of one image',
+                stacklevel=3,  # no_grad lies between
+            )
+        contrast = Contrast.of(raw, self.basis) if estimate else self._contrast
+        c = self._prepare(raw, contrast)
+        del raw  # of a long stack it is large
+        noise = self._noise
+        if estimate:
             noise = measure_noise(self._motifs, self._pieces, self.basis, c, of_class)
         return encode_all(self._motifs, self._pieces, c, of_class, noise)
 
@@ -282,33 +341,27 @@ class RVAE:
         """
         self._require_training()
         latent = np.atleast_2d(np.asarray(latent, dtype=np.float32))
-        if (given := latent.shape[1]) != self.latent_dim:
-            raise ValueError(f"{given} latents, but this model has latent_dim={self.latent_dim}")
+        if latent.shape[1] != self.latent_dim:
+            raise ValueError(
+                f"{latent.shape[1]} latents, but this model has latent_dim={self.latent_dim}"
+            )
+        angle = one_angle_each(angle, len(latent))
         z = torch.as_tensor(latent, device=self.device) @ self._motifs.axes
         g = self._motifs.draw(z, self._one_hot(classes, len(z)))
-        angle = torch.tensor(np.broadcast_to(angle, len(g)), dtype=g.dtype, device=self.device)
+        turn = torch.tensor(angle, dtype=g.dtype, device=self.device)
         kind = self._pieces.kind[self._pieces.nearest(g)]
-        g = self._motifs.series.rotate(g, angle - self._motifs.gauge(g, kind))
+        zero = self._motifs.gauge(g, kind)
+        g = self._motifs.series.rotate(g, turn - zero)
         motifs = self.basis.synthesise(g.cpu().numpy())
         return motifs * np.float32(self._contrast.gain) + np.float32(self._contrast.offset)
 
-    def _coefficients(self, stack) -> np.ndarray:
-        """Of sub-images (M, w, w), (M, K); those of a FrameStore (M, K) are some already."""
-        return stack if np.shape(stack)[1:] == (len(self.basis),) else self.basis.project(stack)
+    def _prepare(self, raw: np.ndarray, contrast: Contrast) -> torch.Tensor:
+        """Coefficients (M, K) with the offset at zero and the gain at one."""
+        return torch.as_tensor(contrast.remove(raw, self.basis), device=self.device)
 
-    def _prepare(self, c: np.ndarray, contrast: Contrast) -> torch.Tensor:
-        return torch.as_tensor(contrast.remove(c, self.basis), device=self.device)
-
-    def _one_hot(self, classes: np.ndarray | None, count: int) -> torch.Tensor:
+    def _one_hot(self, classes, count: int) -> torch.Tensor:
         """The class of each sub-image as a row of zeros with one entry, (M, n); n may be 0."""
-        names = [] if classes is None else [str(k) for k in np.atleast_1d(classes)]
-        unknown = sorted(set(names) - set(self.classes))
-        if unknown or len(names) != (count if self.classes else 0):
-            found = f"{len(names)} classes for {count} sub-images, unknown ones: {unknown}"
-            rule = f"give each one of {self.classes}, and none to a model without classes"
-            raise ValueError(f"{found}; {rule}")
-        marks = np.array([[name == k for k in self.classes] for name in names]).reshape(count, -1)
-        return torch.as_tensor(CLASS_SIZE * marks.astype(np.float32), device=self.device)
+        return torch.as_tensor(one_hot(classes, count, self.classes), device=self.device)
 
     def _require_training(self) -> None:
         if self._noise is None:
@@ -320,10 +373,13 @@ class RVAE:
         """Write the model to a safetensors file; see `helpers.rvae.model_file`."""
         self._require_training()
         settings = {name: getattr(self, name) for name in (*OPTIONS, *LEARNT)}
-        settings |= {"window_px": self.basis.window_px, "band_limit": self.basis.band_limit}
-        settings |= {"contrast": asdict(self._contrast), "noise": asdict(self._noise)}
+        settings["window_px"] = self.basis.window_px
+        settings["band_limit"] = self.basis.band_limit
+        settings["contrast"] = asdict(self._contrast)
+        settings["noise"] = asdict(self._noise)
         of_kinds, settings["kinds"] = tensors_of(self.kinds)
-        return write_model(path, self._motifs.state_dict() | of_kinds, settings)
+        weights = self._motifs.state_dict()
+        return write_model(path, weights | of_kinds, settings)
 
     @classmethod
     def load(cls, path: str | Path, *, device: str = "auto") -> "RVAE":
@@ -334,18 +390,43 @@ class RVAE:
         FileNotFoundError, ValueError
             If there is no such file, or it is not a whole model of this package.
         """
-        path, device = Path(path), pick_device(device)
+        path = Path(path)
+        device = pick_device(device)
         try:
             weights, settings = read_model(path)
-            names = ("window_px", "band_limit", *OPTIONS)
-            model = cls(device=device, **{name: settings[name] for name in names})
-            vars(model).update({name: settings[name] for name in LEARNT})
-            model.kinds, weights = kinds_from(weights, settings["kinds"], model.basis)
-            model.kinds = replace(model.kinds, pieces=model._pieces.to(model.device))
-            model._lay_out(model._pieces.count)
-            model._motifs.load_state_dict(weights)
-            model._contrast = Contrast(**settings["contrast"])
-            model._noise = Noise(**settings["noise"])
+            return cls._of_file(weights, settings, device)
         except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as problem:
             raise ValueError(f"{path} is not a whole model ({problem}): save it again") from problem
+
+    @classmethod
+    def _of_file(cls, weights: dict, settings: dict, device: str) -> "RVAE":
+        """The trained model of these weights and settings; errors tell of missing parts."""
+        options = {name: settings[name] for name in ("window_px", "band_limit", *OPTIONS)}
+        model = cls(device=device, **options)
+        for name in LEARNT:
+            setattr(model, name, settings[name])
+        kinds, weights = kinds_from(weights, settings["kinds"], model.basis)
+        pieces = kinds.pieces.to(model.device)
+        model.kinds = replace(kinds, pieces=pieces)
+        model._lay_out(pieces.count)
+        model._motifs.load_state_dict(weights)
+        model._contrast = Contrast(**settings["contrast"])
+        model._noise = Noise(**settings["noise"])
         return model
+
+
+def _warn_of_unknown_turns(pieces) -> None:
+    """Say where training found no turn: in motifs of some kinds, or in all that it saw."""
+    unknown = [name for name, n in zip(pieces.names, pieces.order, strict=True) if n == 0]
+    if unknown:
+        warnings.warn(
+            f"the turn of {', '.join(unknown)} is not known: these motifs are round, or the "
+            "noise hides their turn; angles are stated as unknown",
+            stacklevel=3,
+        )
+    if not pieces.names:
+        warnings.warn(
+            "a turn explains nothing of sub-images that were held back: this looks like noise, "
+            "and angles are stated as unknown; check image, columns and window",
+            stacklevel=3,
+        )

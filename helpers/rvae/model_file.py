@@ -23,7 +23,8 @@ def write_model(path: str | Path, tensors: dict[str, torch.Tensor], settings: di
     """Write weights and settings; the file appears only when it is whole."""
     path = Path(path)
     partial = path.with_name(path.name + ".partial")
-    save_file(tensors, partial, metadata={"format": FORMAT, "settings": json.dumps(settings)})
+    header = {"format": FORMAT, "settings": json.dumps(settings)}
+    save_file(tensors, partial, metadata=header)
     return partial.replace(path)
 
 
@@ -33,10 +34,12 @@ def read_model(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
         raise FileNotFoundError(f"no model file at {path}: train one and save it there")
     with safe_open(path, framework="pt") as stored:
         header = stored.metadata() or {}
-        if header.get("format") != FORMAT:
-            raise ValueError(f"its format is {header.get('format')!r}")
+        found = header.get("format")
+        if found != FORMAT:
+            raise ValueError(f"its format is {found!r}")
         tensors = {name: stored.get_tensor(name) for name in stored.keys()}
-        return tensors, json.loads(header["settings"])
+        settings = json.loads(header["settings"])
+    return tensors, settings
 
 
 def tensors_of(kinds: Kinds) -> tuple[dict[str, torch.Tensor], dict]:
@@ -55,14 +58,22 @@ def tensors_of(kinds: Kinds) -> tuple[dict[str, torch.Tensor], dict]:
         "order": [int(order) for order in kinds.order],
         "variance": pieces.mixture.variance,
     }
-    return {PREFIX + name: tensor.contiguous() for name, tensor in tensors.items()}, settings
+    prefixed = {PREFIX + name: tensor.contiguous() for name, tensor in tensors.items()}
+    return prefixed, settings
 
 
 def kinds_from(tensors: dict, settings: dict, basis) -> tuple[Kinds, dict[str, torch.Tensor]]:
     """The kinds, of no sub-images, and the tensors that are not theirs."""
-    own = {name.removeprefix(PREFIX): t for name, t in tensors.items() if name.startswith(PREFIX)}
-    others = {name: t for name, t in tensors.items() if not name.startswith(PREFIX)}
-    mixture = Mixture(Turns(basis), own["pieces"], own["log_share"], float(settings["variance"]))
+    own = {}
+    others = {}
+    for name, tensor in tensors.items():
+        if name.startswith(PREFIX):
+            own[name.removeprefix(PREFIX)] = tensor
+        else:
+            others[name] = tensor
+    turns = Turns(basis)
+    variance = float(settings["variance"])
+    mixture = Mixture(turns, own["pieces"], own["log_share"], variance)
     order = np.array(settings["order"], dtype=int)
     pieces = Pieces(basis, mixture, own["kind"], list(settings["names"]), order)
     kinds = Kinds(

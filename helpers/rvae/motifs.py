@@ -47,32 +47,50 @@ class Motifs(nn.Module):
     """
 
     def __init__(
-        self, basis: DiskHarmonics, latent_dim: int, *, n_classes: int, n_kinds: int, offsets: bool
+        self,
+        basis: DiskHarmonics,
+        latent_dim: int,
+        *,
+        n_classes: int,
+        n_kinds: int,
+        offsets: bool,
     ):
         super().__init__()
-        self.encoder = network(len(basis) + n_classes, 2 * latent_dim)
-        self.decoder = network(latent_dim + n_classes, len(basis))
+        count = len(basis)
+        self.encoder = network(count + n_classes, 2 * latent_dim)
+        self.decoder = network(latent_dim + n_classes, count)
         self.log_sigma = nn.Parameter(torch.zeros(()))
         self.log_shift = nn.Parameter(torch.tensor(START))  # of the window's centre, in pixels
-        self.register_buffer("axes", torch.eye(latent_dim))  # (d, d), rows: latents in terms of z
-        self.register_buffer("reference", torch.zeros(n_kinds, len(basis)))  # their angle is zero
         several = n_kinds > 1 and latent_dim > 1
         self.fixed = int(several)  # latents whose meaning is settled: that of the kinds
-        self.register_buffer("places", torch.zeros(n_kinds))  # of the kinds along the first latent
-        prior_sd = torch.ones(latent_dim)
-        prior_sd[: self.fixed] = PLACE_SD
-        self.register_buffer("prior_sd", prior_sd)
+        self._hold(latent_dim, n_kinds, count)
         self.shifted = ShiftedSeries(basis)  # what is encoded may always lie off its centre
         self.series = self.shifted if offsets else AngleSeries(basis)
-        self.log_held = float(HELD + np.log(special.i0e(HELD)))
+        log_scaled_bessel = np.log(special.i0e(HELD))
+        self.log_held = float(HELD + log_scaled_bessel)
+
+    def _hold(self, latent_dim: int, n_kinds: int, count: int) -> None:
+        """What is settled once, not learned, and saved with the model."""
+        axes = torch.eye(latent_dim)  # (d, d), rows: latents in terms of z
+        reference = torch.zeros(n_kinds, count)  # motifs whose angle is zero
+        places = torch.zeros(n_kinds)  # of the kinds along the first latent
+        prior_sd = torch.ones(latent_dim)
+        prior_sd[: self.fixed] = PLACE_SD
+        self.register_buffer("axes", axes)
+        self.register_buffer("reference", reference)
+        self.register_buffer("places", places)
+        self.register_buffer("prior_sd", prior_sd)
 
     def draw(self, z: torch.Tensor, of_class: torch.Tensor) -> torch.Tensor:
         """Motifs g(z) at rest, (B, K)."""
-        return self.decoder(torch.cat([z, of_class], dim=-1))
+        given = torch.cat([z, of_class], dim=-1)
+        return self.decoder(given)
 
     def propose(self, upright, of_class: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and log-variance of z, (B, d) each, from sub-images that stand upright."""
-        mean, log_variance = self.encoder(torch.cat([upright, of_class], dim=-1)).chunk(2, dim=-1)
+        seen = torch.cat([upright, of_class], dim=-1)
+        proposal = self.encoder(seen)
+        mean, log_variance = proposal.chunk(2, dim=-1)
         return mean, log_variance.clamp(-12, 6)
 
     def hold_places(self, places: torch.Tensor | None) -> None:
@@ -82,17 +100,20 @@ class Motifs(nn.Module):
 
     def prior_mean(self, kind: torch.Tensor) -> torch.Tensor:
         """Mean (B, d) of the prior of z of sub-images of kinds (B,)."""
-        mean = self.prior_sd.new_zeros(len(kind), len(self.prior_sd))
+        latent_dim = len(self.prior_sd)
+        mean = self.prior_sd.new_zeros(len(kind), latent_dim)
         mean[:, : self.fixed] = self.places[kind, None]
         return mean
 
     def log_prior(self, z: torch.Tensor, kind: torch.Tensor) -> torch.Tensor:
         """log p(z|kind) (B,), up to a constant."""
-        return -((z - self.prior_mean(kind)) / self.prior_sd).square().sum(-1) / 2
+        off = (z - self.prior_mean(kind)) / self.prior_sd
+        return -off.square().sum(-1) / 2
 
     def gauge(self, g: torch.Tensor, kind: torch.Tensor) -> torch.Tensor:
         """Turn (B,) of each motif (B, K) against the reference motif of its kind (B,)."""
-        return self.series.nearest_angle(self.series.of(g, self.reference[kind]))
+        overlap = self.series.of(g, self.reference[kind])
+        return self.series.nearest_angle(overlap)
 
     @torch.no_grad()
     def seen(self, upright: torch.Tensor, pieces) -> torch.Tensor:
@@ -101,21 +122,34 @@ class Motifs(nn.Module):
         Where motifs may lie off their centre while they are learned, a shift against the mean of
         their kind is taken out: it shall not be told by the latents.
         """
-        nearest = pieces.middle()[pieces.kind[pieces.nearest(upright)]]
-        log_sigma = upright.new_tensor(pieces.mixture.variance).log() / 2
+        middle = pieces.middle()
+        piece = pieces.nearest(upright)
+        kind = pieces.kind[piece]
+        variance = upright.new_tensor(pieces.mixture.variance)
+        log_sigma = variance.log() / 2
         no_turn = upright.new_zeros(len(upright))
-        return self.series.centred(upright, nearest, no_turn, log_sigma, self.log_shift)
+        return self.series.centred(upright, middle[kind], no_turn, log_sigma, self.log_shift)
 
     def off_level(self, z: torch.Tensor, kind: torch.Tensor) -> torch.Tensor:
         """Mean square of how far off zero the kinds (B,) lie along the latents (B, d) that tell
         what varies within them."""
         number = torch.bincount(kind, minlength=len(self.places))
+        n_kinds = len(number)
         within = z[:, self.fixed :]
-        sums = within.new_zeros(len(number), within.shape[1]).index_add(0, kind, within)
-        means = sums / number.clamp_min(1)[:, None]
-        return (number[:, None] * means.square()).sum() / len(z)
+        nothing = within.new_zeros(n_kinds, within.shape[1])
+        sums = nothing.index_add(0, kind, within)
+        at_least_one = number.clamp_min(1)
+        means = sums / at_least_one[:, None]
+        squares = number[:, None] * means.square()
+        return squares.sum() / len(z)
 
-    def loss(self, batch: dict, beta: float, pull: float, chance) -> tuple[torch.Tensor, ...]:
+    def loss(
+        self,
+        batch: dict,
+        beta: float,
+        pull: float,
+        chance: torch.Generator,
+    ) -> tuple[torch.Tensor, ...]:
         """misfit + beta * KL, then its parts; averages over a batch.
 
         The batch holds `upright` sub-images (B, K), what is `seen` of them (B, K), their classes
@@ -124,18 +158,36 @@ class Motifs(nn.Module):
         """
         mean, log_variance = self.propose(batch["seen"], batch["of_class"])
         chosen = torch.randn(mean.shape, generator=chance, device=mean.device)
-        g = self.draw(mean + (log_variance / 2).exp() * chosen, batch["of_class"])
-        upright = batch["upright"]
-        series, rest = self.series.log_posterior(upright, g, self.log_sigma, self.log_shift)
-        held = torch.zeros_like(series)
-        held[:, 1] = HELD
-        misfit = -(self.series.log_mean_near_zero(series + held) - self.log_held + rest).mean()
-        off = (mean - self.prior_mean(batch["kind"])) / self.prior_sd
-        log_ratio = log_variance - 2 * self.prior_sd.log()
-        kl = (off.square() + log_ratio.exp() - 1 - log_ratio).sum(-1).mean() / 2
+        sd = (log_variance / 2).exp()
+        z = mean + sd * chosen
+        g = self.draw(z, batch["of_class"])
+        misfit = self._misfit(batch["upright"], g)
+        kl = self._divergence(mean, log_variance, batch["kind"])
         loss = misfit + beta * kl
         if self.fixed:
             loss = loss + LEVEL * self.off_level(mean, batch["kind"])
         if pull > 0:
-            loss = loss + pull * (mean - batch["first"]).square().sum(-1).mean()
+            apart = (mean - batch["first"]).square()
+            loss = loss + pull * apart.sum(-1).mean()
         return loss, misfit, kl
+
+    def _misfit(self, upright: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
+        """Mean of -log p(c|z) over upright data c and motifs g, (B, K) each, held near zero."""
+        series, rest = self.series.log_posterior(upright, g, self.log_sigma, self.log_shift)
+        held = torch.zeros_like(series)
+        held[:, 1] = HELD
+        log_mean = self.series.log_mean_near_zero(series + held)
+        log_likelihood = log_mean - self.log_held + rest
+        return -log_likelihood.mean()
+
+    def _divergence(
+        self,
+        mean: torch.Tensor,
+        log_variance: torch.Tensor,
+        kind: torch.Tensor,
+    ) -> torch.Tensor:
+        """Mean of KL(q(z|c) || p(z|kind)) over a batch."""
+        off = (mean - self.prior_mean(kind)) / self.prior_sd
+        log_ratio = log_variance - 2 * self.prior_sd.log()
+        divergence = off.square() + log_ratio.exp() - 1 - log_ratio
+        return divergence.sum(-1).mean() / 2

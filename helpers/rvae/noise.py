@@ -38,8 +38,11 @@ class Contrast:
     def of(cls, coefficients: np.ndarray, basis: DiskHarmonics) -> "Contrast":
         """Estimate both from coefficients (M, K); ValueError if there is no contrast at all."""
         # An image that is 1 everywhere has the norm as its first coefficient, and no other.
-        offset = float(np.median(coefficients[:, 0]) / basis.norms[0])
-        gain = float(np.sqrt(np.median((coefficients[:, 1:] ** 2).mean(axis=1))))
+        first = np.median(coefficients[:, 0])
+        offset = float(first / basis.norms[0])
+        mean_square = (coefficients[:, 1:] ** 2).mean(axis=1)
+        median_square = np.median(mean_square)
+        gain = float(np.sqrt(median_square))
         if not gain > 1e-6 * max(abs(offset), 1e-30):
             raise ValueError(f"the sub-images are constant ({offset:g}): no motif; check the image")
         return cls(offset, gain)
@@ -78,20 +81,42 @@ class Noise:
 @torch.no_grad()
 def measure_noise(motifs, pieces, basis: DiskHarmonics, c, of_class) -> Noise:
     """Noise of normalised coefficients (M, K) of classes (M, n) about trained `motifs`."""
-    some = slice(None, None, -(-len(c) // SAMPLE))
-    c, of_class = c[some], of_class[some]
-    upright = motifs.seen(pieces.upright(c)[0], pieces)
-    z, series = motifs.propose(upright, of_class)[0], motifs.series
+    stride = -(-len(c) // SAMPLE)
+    c = c[::stride]
+    of_class = of_class[::stride]
+    upright, _ = pieces.upright(c)
+    seen = motifs.seen(upright, pieces)
+    z, _ = motifs.propose(seen, of_class)
     g = motifs.draw(z, of_class)
-    turned = series.rotate(g, series.best_angle(series.of(c, g)))
+    series = motifs.series
+    overlap = series.of(c, g)
+    turned = series.rotate(g, series.best_angle(overlap))
     moved = turned @ motifs.shifted.slopes  # (2, M, K)
-    values = (c - turned, turned, series.slope(turned), moved.transpose(0, 1))
-    noise = Noise(*_level(*(v.cpu().numpy() for v in values), basis), shift_px=np.nan)
-    shift = motifs.shifted.typical_shift(c, g, c.new_tensor(noise.effective_sigma).log())
-    return replace(noise, shift_px=float(shift.exp()))
+    moved = moved.transpose(0, 1)
+    sigma, overdispersion = _level(
+        residual=_as_array(c - turned),
+        turned=_as_array(turned),
+        slope=_as_array(series.slope(turned)),
+        moved=_as_array(moved),
+        basis=basis,
+    )
+    noise = Noise(sigma, overdispersion, shift_px=np.nan)
+    effective_sigma = c.new_tensor(noise.effective_sigma)
+    log_shift = motifs.shifted.typical_shift(c, g, effective_sigma.log())
+    return replace(noise, shift_px=float(log_shift.exp()))
 
 
-def _level(residual, turned, slope, moved, basis: DiskHarmonics) -> tuple[float, float]:
+def _as_array(values: torch.Tensor) -> np.ndarray:
+    return values.cpu().numpy()
+
+
+def _level(
+    residual: np.ndarray,
+    turned: np.ndarray,
+    slope: np.ndarray,
+    moved: np.ndarray,
+    basis: DiskHarmonics,
+) -> tuple[float, float]:
     """Sigma and overdispersion of the noise, from what a model leaves unexplained.
 
     Two sources are told apart by the covariance they give the residuals: noise of each pixel
@@ -115,47 +140,91 @@ def _level(residual, turned, slope, moved, basis: DiskHarmonics) -> tuple[float,
     misfit = np.mean(residual**2, axis=1)
     variance = np.median(misfit)
     good = misfit <= WELL_FITTED * variance
-    residual, turned, slope, moved = (v[good] for v in (residual, turned, slope, moved))
-    nuisance = np.concatenate([turned[:, None], moved], axis=1)
-    slope = _without(slope[:, None], nuisance)  # (M, 1, K)
+    residual = residual[good]
+    moved = moved[good]
+    motif = turned[good][:, None]
+    nuisance = np.concatenate([motif, moved], axis=1)
+    slope = slope[good][:, None]
+    slope = _without(slope, nuisance)  # (M, 1, K)
     strips = _moved_strips(moved, basis)  # (M, S, K)
     harm = (strips @ slope.swapaxes(1, 2))[..., 0]  # of each strip to the score, (M, S)
-    strips = _without(strips, np.concatenate([nuisance, slope], axis=1))
+    swallowed = np.concatenate([nuisance, slope], axis=1)
+    strips = _without(strips, swallowed)
     left = (strips @ residual[:, :, None])[..., 0]  # (M, S)
-    overlap = strips @ strips.swapaxes(1, 2)  # (M, S, S)
     alike = _alike(strips.shape[1] // 2)
-    patterns = [overlap, *(overlap @ pattern @ overlap for pattern in alike)]
-    white, *jitter = _weights(left.T @ left / len(left), [p.mean(0) for p in patterns])
+    white, *jitter = _sources(left, strips, alike)
     independent = max((slope**2).sum(), 1e-30)  # 0 where nothing turns
     score = white * independent
-    score += sum(v * np.sum((harm @ p) * harm) for v, p in zip(jitter, alike, strict=True))
-    overdispersion = float(max(1.0, score / (variance * independent)))
-    return float(np.sqrt(variance)), overdispersion
+    score += _jitter_score(harm, jitter, alike)
+    ratio = score / (variance * independent)
+    overdispersion = max(1.0, ratio)
+    sigma = np.sqrt(variance)
+    return float(sigma), float(overdispersion)
+
+
+def _sources(left: np.ndarray, strips: np.ndarray, alike: list[np.ndarray]) -> np.ndarray:
+    """Strength of the noise of each pixel for itself, then of each pattern of jitter.
+
+    `left` (M, S) are the overlaps of the residuals with the `strips` (M, S, K).
+    """
+    overlap = strips @ strips.swapaxes(1, 2)  # (M, S, S)
+    patterns = [overlap]
+    for pattern in alike:
+        patterns.append(overlap @ pattern @ overlap)
+    means = [pattern.mean(0) for pattern in patterns]
+    covariance = left.T @ left / len(left)
+    return _weights(covariance, means)
+
+
+def _jitter_score(harm: np.ndarray, jitter: list[float], alike: list[np.ndarray]) -> float:
+    """What strips that jitter add to the variance of the score, from the harm (M, S) of each."""
+    total = 0
+    for weight, pattern in zip(jitter, alike, strict=True):
+        harm_of_pattern = (harm @ pattern) * harm
+        total += weight * np.sum(harm_of_pattern)
+    return total
 
 
 def _without(vectors: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Vectors (M, V, K) less their projections on others (M, N, K)."""
-    basis = np.linalg.qr(np.swapaxes(others, 1, 2))[0]  # (M, K, N)
-    return vectors - (vectors @ basis) @ np.swapaxes(basis, 1, 2)
+    columns = np.swapaxes(others, 1, 2)
+    basis, _ = np.linalg.qr(columns)  # (M, K, N)
+    rows = np.swapaxes(basis, 1, 2)
+    return vectors - (vectors @ basis) @ rows
 
 
 def _moved_strips(moved: np.ndarray, basis: DiskHarmonics) -> np.ndarray:
     """Changes (M, S, K) as each strip of lines moves alone: along the rows, then the columns."""
-    rows = np.nonzero(disk_mask(basis.window_px))[0]
-    strip = rows * max(2, round(basis.window_px / STRIP_PX)) // basis.window_px  # (D,)
+    in_disk = disk_mask(basis.window_px)
+    rows, _ = np.nonzero(in_disk)
+    n_strips = max(2, round(basis.window_px / STRIP_PX))
+    strip = rows * n_strips // basis.window_px  # (D,)
     functions = [basis.functions[:, strip == s] for s in range(strip.max() + 1)]
-    return np.stack([m @ f @ f.T for m in np.swapaxes(moved, 0, 1) for f in functions], axis=1)
+    strips = []
+    for change in np.swapaxes(moved, 0, 1):  # (M, K)
+        strips += [change @ f @ f.T for f in functions]
+    return np.stack(strips, axis=1)
 
 
 def _alike(n_strips: int) -> list[np.ndarray]:
     """Which strips (2 S, 2 S) lie a number of strips apart, for both directions of the jitter."""
-    lags = range(min(REACH_PX // STRIP_PX, n_strips - 1) + 1)
-    apart = np.abs(np.subtract.outer(np.arange(n_strips), np.arange(n_strips)))
-    return [np.kron(np.diag(along), apart == lag) for along in ([1, 0], [0, 1]) for lag in lags]
+    largest_lag = min(REACH_PX // STRIP_PX, n_strips - 1)
+    lags = range(largest_lag + 1)
+    strip = np.arange(n_strips)
+    apart = np.abs(strip[:, None] - strip)
+    patterns = []
+    for along in ([1, 0], [0, 1]):
+        direction = np.diag(along)
+        patterns += [np.kron(direction, apart == lag) for lag in lags]
+    return patterns
 
 
 def _weights(target: np.ndarray, patterns: list[np.ndarray]) -> np.ndarray:
     """Weights, none negative, of the patterns whose sum comes nearest to the target."""
-    columns = np.stack([p.ravel() for p in patterns], axis=1).astype(np.float64)
-    size = np.maximum(np.linalg.norm(columns, axis=0), 1e-30)
-    return optimize.nnls(columns / size, target.ravel())[0] / size
+    flat = [pattern.ravel() for pattern in patterns]
+    columns = np.stack(flat, axis=1)
+    columns = columns.astype(np.float64)
+    length = np.linalg.norm(columns, axis=0)
+    size = np.maximum(length, 1e-30)
+    weights, _ = optimize.nnls(columns / size, target.ravel())
+    return weights / size

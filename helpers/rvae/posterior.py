@@ -10,6 +10,7 @@ NARROW = 0.7  # steps of the grid: a maximum narrower than this is integrated as
 NEARLY_BEST = 0.5  # of the highest overlap of two motifs: what counts as another way to align them
 LOWEST_ON_GRID = 0.92  # of its height: a maximum at the point of the grid beside it
 NEGLIGIBLE_NATS = 12  # a maximum lower by more adds nothing
+LOG_TWO_PI = np.log(2 * np.pi)
 NOTHING = -60.0  # of a logarithm: exp of much less gives denormal numbers, which are slow
 
 
@@ -27,15 +28,25 @@ class AngleSeries(torch.nn.Module):
 
     def __init__(self, basis, degree: int = 1):
         super().__init__()
-        orders = torch.arange(1, degree * basis.order.max() + 1, dtype=torch.float32)
-        count = GRID_PER_ORDER * max(16, len(orders))
+        highest_of_basis = basis.order.max()
+        highest_order = degree * highest_of_basis
+        orders = torch.arange(1, highest_order + 1, dtype=torch.float32)
+        periods = max(16, len(orders))
+        count = GRID_PER_ORDER * periods
         self.split = basis.split
         self.step = 2 * np.pi / count
         grid = torch.arange(count) * self.step - np.pi  # (A,)
         phase = orders[:, None] * grid
-        waves = torch.cat([torch.ones(1, count), phase.cos(), phase.sin()])  # (2m + 1, A)
-        shares = (torch.as_tensor(basis.pair_order)[:, None] == orders).float()  # (P, m)
-        self._hold(orders=orders, shares=shares, grid=grid, waves=waves)
+        constant = torch.ones(1, count)
+        waves = torch.cat([constant, phase.cos(), phase.sin()])  # (2m + 1, A)
+        pair_order = torch.as_tensor(basis.pair_order)
+        has_order = pair_order[:, None] == orders
+        self._hold(
+            orders=orders,
+            shares=has_order.float(),  # (P, m)
+            grid=grid,
+            waves=waves,
+        )
 
     def _hold(self, **tables: torch.Tensor) -> None:
         """Constants that move with the model to its device, and are not saved with it."""
@@ -53,11 +64,21 @@ class AngleSeries(torch.nn.Module):
         sine = (c_sin * g_cos - c_cos * g_sin) @ self.shares
         return torch.cat([constant, cosine, sine], dim=-1)
 
-    def log_posterior(self, c, g, log_sigma, log_shift=None) -> tuple[torch.Tensor, torch.Tensor]:
+    def log_posterior(
+        self,
+        c: torch.Tensor,
+        g: torch.Tensor,
+        log_sigma: torch.Tensor,
+        log_shift: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """log p(c|g, theta) as a series over theta (B, 2m + 1), and the rest of it (B,)."""
         variance = (2 * log_sigma).exp()
-        norms = (torch.linalg.vecdot(c, c) + torch.linalg.vecdot(g, g)) / (2 * variance)
-        return self.of(c, g) / variance, -norms - c.shape[-1] * log_sigma
+        c_square = torch.linalg.vecdot(c, c)
+        g_square = torch.linalg.vecdot(g, g)
+        norms = (c_square + g_square) / (2 * variance)
+        series = self.of(c, g) / variance
+        rest = -norms - c.shape[-1] * log_sigma
+        return series, rest
 
     def centred(self, c, g, angle, log_sigma, log_shift=None) -> torch.Tensor:
         """Data (B, K) without what a shift of the motifs g explains."""
@@ -67,14 +88,18 @@ class AngleSeries(torch.nn.Module):
         """Each motif (B, K) turned by its angle (B,), as `DiskHarmonics.rotate` does."""
         still, cosine, sine = self.split(c)
         phase = angle[:, None] * self.orders
-        cos, sin = phase.cos() @ self.shares.T, phase.sin() @ self.shares.T  # (B, P)
-        return torch.cat([still, cosine * cos - sine * sin, cosine * sin + sine * cos], dim=-1)
+        cos = phase.cos() @ self.shares.T  # (B, P)
+        sin = phase.sin() @ self.shares.T
+        turned_cosine = cosine * cos - sine * sin
+        turned_sine = cosine * sin + sine * cos
+        return torch.cat([still, turned_cosine, turned_sine], dim=-1)
 
     def slope(self, g: torch.Tensor) -> torch.Tensor:
         """How motifs (B, K) change as they turn, a radian's worth, (B, K)."""
         still, cosine, sine = self.split(g)
         m = self.shares @ self.orders
-        return torch.cat([torch.zeros_like(still), -sine * m, cosine * m], dim=-1)
+        nothing = torch.zeros_like(still)
+        return torch.cat([nothing, -sine * m, cosine * m], dim=-1)
 
     # ------------------------------------------------ a series over the circle
 
@@ -86,7 +111,7 @@ class AngleSeries(torch.nn.Module):
         """
         with torch.no_grad():
             value, mean_waves = self._integrate(series)
-        return value + (mean_waves * (series - series.detach())).sum(-1)
+        return self._with_gradient(value, mean_waves, series)
 
     def log_mean_near_zero(self, series: torch.Tensor) -> torch.Tensor:
         """The same, from the highest maximum near the angle zero alone, as a Gaussian (B,).
@@ -95,18 +120,32 @@ class AngleSeries(torch.nn.Module):
         """
         with torch.no_grad():
             near = self.grid.abs() <= NEAR_ZERO
-            angle = self.grid[near][(series @ self.waves[:, near]).argmax(-1)]
+            highest = (series @ self.waves[:, near]).argmax(-1)
+            angle = self.grid[near][highest]
             for _ in range(2):  # Newton's steps
                 height, slope, bend = self.at(series, angle)
                 bend = bend.clamp_min(0.01 / self.step**2)
-                step = (slope / bend).clamp(-self.step / 2, self.step / 2)
+                step = slope / bend
+                step = step.clamp(-self.step / 2, self.step / 2)
                 angle = angle + step
-            value = height + slope * step / 2 - (bend.log() + np.log(2 * np.pi)) / 2
-            phase = angle[:, None] * self.orders
-            fading = (-(self.orders**2) / (2 * bend[:, None])).exp()  # mean wave of a Gaussian
-            waves = [torch.ones_like(height)[:, None], fading * phase.cos(), fading * phase.sin()]
-            mean_waves = torch.cat(waves, dim=-1)
+            top = height + slope * step / 2
+            log_width = (bend.log() + LOG_TWO_PI) / 2
+            value = top - log_width
+            mean_waves = self._gaussian_waves(angle, bend)
+        return self._with_gradient(value, mean_waves, series)
+
+    def _with_gradient(self, value, mean_waves, series) -> torch.Tensor:
+        """The value (B,), with the mean waves as its gradient with respect to the series."""
         return value + (mean_waves * (series - series.detach())).sum(-1)
+
+    def _gaussian_waves(self, angle: torch.Tensor, bend: torch.Tensor) -> torch.Tensor:
+        """Means (N, 2m + 1) of the waves under Gaussians at the angles, of curvature `bend`."""
+        phase = angle[:, None] * self.orders
+        fading = (-(self.orders**2) / (2 * bend[:, None])).exp()
+        constant = torch.ones_like(angle)
+        cosine = fading * phase.cos()
+        sine = fading * phase.sin()
+        return torch.cat([constant[:, None], cosine, sine], dim=-1)
 
     def _integrate(self, series: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """log of the mean over the circle (B,), and the mean waves (B, 2m + 1).
@@ -116,41 +155,60 @@ class AngleSeries(torch.nn.Module):
         """
         on_grid = series @ self.waves
         highest, index = on_grid.max(-1)
-        narrow = self._parabola(on_grid, self._all_rows(series), index)[1] * NARROW**2 > 1
+        every_row = self._all_rows(series)
+        _, bend = self._parabola(on_grid, every_row, index)
+        narrow = bend * NARROW**2 > 1
         if narrow.all():
             return self._gaussian_sum(series, on_grid)
-        weight = (on_grid - highest[:, None]).clamp_min(NOTHING).exp()
+        weight = on_grid - highest[:, None]
+        weight = weight.clamp_min(NOTHING)
+        weight = weight.exp()
         total = weight.sum(-1)
-        value = highest + (total / len(self.grid)).log()
+        mean_weight = total / len(self.grid)
+        value = highest + mean_weight.log()
         mean_waves = weight @ self.waves.T / total[:, None]
         if narrow.any():
-            value[narrow], mean_waves[narrow] = self._gaussian_sum(series[narrow], on_grid[narrow])
+            narrow_value, narrow_waves = self._gaussian_sum(series[narrow], on_grid[narrow])
+            value[narrow] = narrow_value
+            mean_waves[narrow] = narrow_waves
         return value, mean_waves
 
     def _gaussian_sum(self, series, on_grid) -> tuple[torch.Tensor, torch.Tensor]:
         """What `_integrate` gives, from a Gaussian at each maximum."""
         row, angle, log_share, bend = self._maxima(series, on_grid)
-        best = series[:, 0].scatter_reduce(0, row, log_share, "amax", include_self=False)
-        share = (log_share - best[row]).exp()
-        total = torch.zeros_like(best).index_add(0, row, share)
-        phase = angle[:, None] * self.orders
-        fading = (-(self.orders**2) / (2 * bend[:, None])).exp()  # mean wave of a Gaussian
-        waves = [torch.ones_like(angle)[:, None], fading * phase.cos(), fading * phase.sin()]
-        waves = share[:, None] * torch.cat(waves, dim=-1)
+        start = series[:, 0]
+        best = start.scatter_reduce(0, row, log_share, "amax", include_self=False)
+        share = log_share - best[row]
+        share = share.exp()
+        nothing = torch.zeros_like(best)
+        total = nothing.index_add(0, row, share)
+        waves = share[:, None] * self._gaussian_waves(angle, bend)
         waves = torch.zeros_like(series).index_add(0, row, waves) / total[:, None]
-        return best + total.log() - np.log(2 * np.pi) / 2, waves
+        value = best + total.log() - LOG_TWO_PI / 2
+        return value, waves
 
     def modes(self, series: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Maxima of a log posterior, most probable first: angle, probability and standard
         deviation, (B, N) each; of those that are not there the probability is zero."""
         row, angle, log_share, bend = self._maxima(series, series @ self.waves)
-        place = torch.arange(len(row), device=row.device) - torch.searchsorted(row, row)
-        found = series.new_zeros(3, len(series), max(N_MODES, row.bincount(minlength=1).max()))
+        sd = bend.rsqrt()
+        # Maxima of one series follow each other in the list: each gets its place in the row.
+        first_of_row = torch.searchsorted(row, row)
+        in_list = torch.arange(len(row), device=row.device)
+        place = in_list - first_of_row
+        count = row.bincount(minlength=1)
+        most = count.max()
+        width = max(N_MODES, most)
+        found = series.new_zeros(3, len(series), width)
         found[1] = -torch.inf
-        found[:, row, place] = torch.stack([angle, log_share, bend.rsqrt()])
-        best = found[1].argsort(descending=True, stable=True)[:, :N_MODES]
-        angle, log_share, sd = (table.gather(1, best) for table in found)
-        return angle, torch.softmax(log_share, -1), sd
+        found[:, row, place] = torch.stack([angle, log_share, sd])
+        order = found[1].argsort(descending=True, stable=True)
+        best = order[:, :N_MODES]
+        angle = found[0].gather(1, best)
+        log_share = found[1].gather(1, best)
+        probability = torch.softmax(log_share, -1)
+        sd = found[2].gather(1, best)
+        return angle, probability, sd
 
     def _maxima(self, series: torch.Tensor, on_grid: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """All maxima that count, of all series in one list: the row each belongs to, its angle,
@@ -159,29 +217,41 @@ class AngleSeries(torch.nn.Module):
         Between the points of the grid a maximum can be higher by 8 % of its height at most
         (Bernstein: f(x + d) >= max f cos(m d) for a series of degree m).
         """
-        least = torch.lerp(series[:, :1], on_grid.amax(-1, keepdim=True), LOWEST_ON_GRID)
+        highest = on_grid.amax(-1, keepdim=True)
+        least = torch.lerp(series[:, :1], highest, LOWEST_ON_GRID)
         top = (on_grid >= on_grid.roll(1, -1)) & (on_grid > on_grid.roll(-1, -1))
         top &= on_grid > least - NEGLIGIBLE_NATS
-        top.scatter_(-1, on_grid.argmax(-1, keepdim=True), True)  # of a flat one, any
+        best = on_grid.argmax(-1, keepdim=True)
+        top.scatter_(-1, best, True)  # of a flat one, any
         row, index = top.nonzero(as_tuple=True)
         angle, height, bend = self._refine(series[row], on_grid, row, index)
         bend = bend.clamp_min(0.01 / self.step**2)  # a shoulder is no wide maximum
-        return row, angle, height - bend.log() / 2, bend
+        log_share = height - bend.log() / 2
+        return row, angle, log_share, bend
 
     def at(self, series: torch.Tensor, angle: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Value, slope and downward curvature of series (N, 2m + 1) at one angle each, (N,).
 
         They are those at the angle zero once the series is turned back.
         """
-        cosine, sine = self.turn(series, -angle)[:, 1:].chunk(2, dim=-1)
-        return series[:, 0] + cosine.sum(-1), sine @ self.orders, cosine @ self.orders**2
+        turned_back = self.turn(series, -angle)
+        cosine, sine = turned_back[:, 1:].chunk(2, dim=-1)
+        value = series[:, 0] + cosine.sum(-1)
+        slope = sine @ self.orders
+        bend = cosine @ self.orders**2
+        return value, slope, bend
 
     def _parabola(self, on_grid, row, index) -> tuple[torch.Tensor, torch.Tensor]:
         """Top and downward curvature, in steps of the grid, of the parabola through a point of the
         grid and the points beside it; (N,) rows and indices."""
-        before, here, after = (on_grid[row, (index + i) % len(self.grid)] for i in (-1, 0, 1))
-        bend = (2 * here - before - after).clamp_min(1e-30)
-        return ((after - before) / (2 * bend)).clamp(-0.5, 0.5), bend
+        count = len(self.grid)
+        before = on_grid[row, (index - 1) % count]
+        here = on_grid[row, index % count]
+        after = on_grid[row, (index + 1) % count]
+        bend = 2 * here - before - after
+        bend = bend.clamp_min(1e-30)
+        top = (after - before) / (2 * bend)
+        return top.clamp(-0.5, 0.5), bend
 
     def _refine(self, series, on_grid, row, index) -> tuple[torch.Tensor, ...]:
         """Angle, height and curvature (N,) of the maxima beside points of the grid.
@@ -189,19 +259,31 @@ class AngleSeries(torch.nn.Module):
         The parabola comes within a hundredth of a period, one of Newton's steps squares that.
         `series` are those of the rows, (N, 2m + 1).
         """
-        angle = self.grid[index] + self.step * self._parabola(on_grid, row, index)[0]
+        off_grid, _ = self._parabola(on_grid, row, index)
+        angle = self.grid[index] + self.step * off_grid
         height, slope, bend = self.at(series, angle)
-        step = torch.where(bend > 0, slope / bend.clamp_min(1e-30), 0.0)
+        step = self._newton_step(slope, bend)
         step = step.clamp(-self.step / 2, self.step / 2)
-        return angle + step, height + slope * step / 2, bend
+        top_angle = angle + step
+        top_height = height + slope * step / 2
+        return top_angle, top_height, bend
+
+    def _newton_step(self, slope: torch.Tensor, bend: torch.Tensor) -> torch.Tensor:
+        """From a point to the top beside it; none where the series is not curved downwards."""
+        step = slope / bend.clamp_min(1e-30)
+        return torch.where(bend > 0, step, 0.0)
 
     def _all_rows(self, series: torch.Tensor) -> torch.Tensor:
-        return torch.arange(len(series), device=series.device)
+        count = len(series)
+        return torch.arange(count, device=series.device)
 
     def best_angle(self, series: torch.Tensor) -> torch.Tensor:
         """The angle (B,) at the top of each series: the best of the grid, refined."""
         on_grid = series @ self.waves
-        return self._refine(series, on_grid, self._all_rows(series), on_grid.argmax(-1))[0]
+        every_row = self._all_rows(series)
+        highest = on_grid.argmax(-1)
+        angle, _, _ = self._refine(series, on_grid, every_row, highest)
+        return angle
 
     def nearest_angle(self, series: torch.Tensor) -> torch.Tensor:
         """Of the tops of each series that are nearly the highest, the one nearest to zero (B,).
@@ -211,22 +293,29 @@ class AngleSeries(torch.nn.Module):
         """
         height = series @ self.waves - series[:, :1]
         top = (height >= height.roll(1, -1)) & (height >= height.roll(-1, -1))
-        top &= height >= NEARLY_BEST * height.amax(-1, keepdim=True)
-        distance = torch.where(top, self.grid.abs(), torch.inf)
-        return self._refine(series, height, self._all_rows(series), distance.argmin(-1))[0]
+        highest = height.amax(-1, keepdim=True)
+        top &= height >= NEARLY_BEST * highest
+        nearest = torch.where(top, self.grid.abs(), torch.inf).argmin(-1)
+        every_row = self._all_rows(series)
+        angle, _, _ = self._refine(series, height, every_row, nearest)
+        return angle
 
     def small_turn(self, series: torch.Tensor) -> torch.Tensor:
         """The angle (B,) of the top beside zero of each series, within a step of the grid."""
         angle = torch.zeros_like(series[:, 0])
         for _ in range(2):  # Newton's steps
             _, slope, bend = self.at(series, angle)
-            step = torch.where(bend > 0, slope / bend.clamp_min(1e-30), 0.0)
-            angle = (angle + step).clamp(-self.step, self.step)
+            angle = angle + self._newton_step(slope, bend)
+            angle = angle.clamp(-self.step, self.step)
         return angle
 
     def turn(self, series: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
         """The series (B, 2m + 1) of motifs turned by -angle: its top moves by +angle."""
         cosine, sine = series[:, 1:].chunk(2, dim=-1)
         phase = angle[:, None] * self.orders
-        c, s = phase.cos(), phase.sin()
-        return torch.cat([series[:, :1], cosine * c - sine * s, cosine * s + sine * c], dim=-1)
+        cos = phase.cos()
+        sin = phase.sin()
+        constant = series[:, :1]
+        turned_cosine = cosine * cos - sine * sin
+        turned_sine = cosine * sin + sine * cos
+        return torch.cat([constant, turned_cosine, turned_sine], dim=-1)

@@ -41,15 +41,23 @@ class Start:
         means = sums / number.clamp_min(1)[:, None]
         if count == 1 or latent_dim == 1:
             means[:] = upright.mean(0)
-            return cls(means, None, _main_directions(upright - means[kind], latent_dim))
+            within = upright - means[kind]
+            directions = _main_directions(within, latent_dim)
+            return cls(means, None, directions)
+        # The kinds differ mostly along one direction: each has its place by its rank along it.
         differences = (means - upright.mean(0)) * number.sqrt()[:, None]
-        along = means @ _main_directions(differences, 1)[:, 0]
-        places = APART * (along.argsort().argsort() / (count - 1) - 0.5)
-        return cls(means, places, _main_directions(upright - means[kind], latent_dim - 1))
+        between = _main_directions(differences, 1)
+        along = means @ between[:, 0]
+        rank = along.argsort().argsort()
+        places = APART * (rank / (count - 1) - 0.5)
+        within = upright - means[kind]
+        directions = _main_directions(within, latent_dim - 1)
+        return cls(means, places, directions)
 
     def latents(self, upright: torch.Tensor, kind: torch.Tensor) -> torch.Tensor:
         """Latents (M, d) to begin with, of sub-images (M, K) of kinds (M,)."""
-        within = ((upright - self.means[kind]) @ self.directions).clamp(-REACH, REACH)
+        scores = (upright - self.means[kind]) @ self.directions
+        within = scores.clamp(-REACH, REACH)
         if self.places is None:
             return within
         return torch.cat([self.places[kind, None], within], dim=1)
@@ -57,8 +65,11 @@ class Start:
 
 def _main_directions(values: torch.Tensor, count: int) -> torch.Tensor:
     """The main directions (K, count) of deviations (N, K), scaled: scores have unit spread."""
-    directions = torch.linalg.eigh(values.T @ values)[1].flip(1)[:, :count]
+    _, eigenvectors = torch.linalg.eigh(values.T @ values)
+    directions = eigenvectors.flip(1)[:, :count]  # the largest eigenvalue first
     scores = values @ directions
     spread = scores.square().mean(0).sqrt().clamp_min(1e-6)
-    brighter = torch.where((scores * values[:, :1]).sum(0) < 0, -1.0, 1.0)
-    return brighter * directions / spread
+    brightness = values[:, :1]
+    along_brightness = (scores * brightness).sum(0)
+    sign = torch.where(along_brightness < 0, -1.0, 1.0)
+    return sign * directions / spread

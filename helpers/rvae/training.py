@@ -10,7 +10,9 @@ from torch.optim.adamw import adamw
 from tqdm.auto import tqdm
 
 HIDDEN = 128
-BATCH, SMALLEST_BATCH, FEWEST_STEPS = 320, 32, 8
+BATCH = 320  # sub-images, at most
+SMALLEST_BATCH = 32
+FEWEST_STEPS = 8  # of a pass
 SIGMA_PACE = 5  # one number falls by a factor of ten: it may move faster than the networks
 ADAM_BETAS = (0.9, 0.98)  # gradients change fast as the noise level falls: forget old ones
 LEARNING_RATE = 5e-3
@@ -24,9 +26,13 @@ FEW = 300  # sub-images: they can be learnt by heart, unless the weights are kep
 
 def network(n_in: int, n_out: int, hidden: int = 2, *, activation=nn.SiLU) -> nn.Sequential:
     """A network with so many hidden layers of 128 numbers each."""
-    sizes = pairwise([n_in, *hidden * [HIDDEN]])
-    layers = [layer for size in sizes for layer in (nn.Linear(*size), activation())]
-    return nn.Sequential(*layers, nn.Linear(HIDDEN, n_out))
+    widths = [n_in, *hidden * [HIDDEN]]
+    layers = []
+    for width, next_width in pairwise(widths):
+        layers.append(nn.Linear(width, next_width))
+        layers.append(activation())
+    layers.append(nn.Linear(HIDDEN, n_out))
+    return nn.Sequential(*layers)
 
 
 def schedule(count: int, epochs: int | None) -> Iterator[tuple[float, float, float]]:
@@ -36,23 +42,37 @@ def schedule(count: int, epochs: int | None) -> Iterator[tuple[float, float, flo
     The learning rate falls along half a cosine to nothing: where a training ends does not hang on
     when someone stops it.
     """
-    passes = epochs or max(FEWEST_PASSES, -(-STEPS // steps_of(count)))
+    passes = epochs
+    if passes is None:
+        enough = -(-STEPS // steps_of(count))  # rounded up
+        passes = max(FEWEST_PASSES, enough)
     for number in range(passes):
         done = number / passes
         left = max(0.0, 1 - done / PULLED)
+        pull = PULL * left
+        factor = 1 + (BETA_START - 1) * left
         rate = LEARNING_RATE * (1 + np.cos(np.pi * done)) / 2
-        yield PULL * left, 1 + (BETA_START - 1) * left, float(rate)
+        yield pull, factor, float(rate)
 
 
 def steps_of(count: int) -> int:
     """Equal batches in one pass over so many sub-images: of at most BATCH, but a few at least."""
-    return max(-(-count // BATCH), min(FEWEST_STEPS, count // SMALLEST_BATCH), 1)
+    full_batches = -(-count // BATCH)  # rounded up
+    small_batches = min(FEWEST_STEPS, count // SMALLEST_BATCH)
+    return max(full_batches, small_batches, 1)
 
 
 def train(
-    motifs, data: dict, *, epochs: int | None, beta: float, seed: int, progress: bool,
-    watch=None, draw=None,
-) -> list[dict]:  # fmt: skip
+    motifs,
+    data: dict,
+    *,
+    epochs: int | None,
+    beta: float,
+    seed: int,
+    progress: bool,
+    watch=None,
+    draw=None,
+) -> list[dict]:
     """Fit `motifs` to sub-images that stand upright; returns one row a pass.
 
     `data` holds what `Motifs.loss` needs, of all sub-images. `draw(epoch)` gives other data for
@@ -61,20 +81,20 @@ def train(
     count = len(data["upright"])
     chance = torch.Generator(data["upright"].device).manual_seed(seed)
     optimiser = _optimiser(motifs, count)
-    plan = list(schedule(count, epochs))
     history = []
-    bar = tqdm(plan, desc="rVAE", unit="epoch", disable=not progress)
+    bar = tqdm(list(schedule(count, epochs)), desc="rVAE", unit="epoch", disable=not progress)
     for pull, factor, rate in bar:
-        for group in optimiser.param_groups:
-            group["lr"] = rate * group["pace"]
+        optimiser.set_rate(rate)
         if draw and history:
             data = draw(len(history))
-        row = _one_pass(motifs, data, factor * beta, pull, optimiser, chance)
-        row |= {"sigma": motifs.log_sigma.exp().item(), "beta": factor * beta}
+        averages = _one_pass(motifs, data, factor * beta, pull, optimiser, chance)
+        row = {"epoch": len(history) + 1, **averages}
+        row["sigma"] = motifs.log_sigma.exp().item()
+        row["beta"] = factor * beta
         row["learning_rate"] = rate
-        history.append({"epoch": len(history) + 1, **row})
-        bar.set_postfix({name: f"{row[name]:.2f}" for name in ("loss", "misfit", "kl")})
-        if watch and watch(history[-1]):
+        history.append(row)
+        bar.set_postfix({name: f"{value:.2f}" for name, value in averages.items()})
+        if watch and watch(row):
             break
     return history
 
@@ -88,7 +108,8 @@ def _one_pass(motifs, data: dict, beta: float, pull: float, optimiser, chance) -
         batch = {name: values[rows] for name, values in data.items()}
         return motifs.loss(batch, beta, pull, chance)
 
-    return descend(loss, order.tensor_split(steps_of(count)), optimiser)
+    batches = order.tensor_split(steps_of(count))
+    return descend(loss, batches, optimiser)
 
 
 class AdamW:
@@ -100,9 +121,16 @@ class AdamW:
     def __init__(self, groups: list[dict]):
         self.param_groups = groups
         self.state = {}
-        for param in (param for group in groups for param in group["params"]):
-            no_step = torch.zeros((), device=param.device)
-            self.state[param] = torch.zeros_like(param), torch.zeros_like(param), no_step
+        for group in groups:
+            for param in group["params"]:
+                mean = torch.zeros_like(param)
+                square = torch.zeros_like(param)
+                n_steps = torch.zeros((), device=param.device)
+                self.state[param] = (mean, square, n_steps)
+
+    def set_rate(self, rate: float) -> None:
+        for group in self.param_groups:
+            group["lr"] = rate * group["pace"]
 
     def zero_grad(self) -> None:
         for param in self.state:
@@ -114,32 +142,50 @@ class AdamW:
             params = [param for param in group["params"] if param.grad is not None]
             if not params:
                 continue
-            gradients = [param.grad for param in params]
-            means, squares, steps = map(list, zip(*map(self.state.get, params), strict=True))
-            options = {"lr": group["lr"], "weight_decay": group["weight_decay"], "eps": 1e-8}
-            options |= dict(zip(("beta1", "beta2"), ADAM_BETAS, strict=True))
-            options |= {"amsgrad": False, "maximize": False, "fused": True}
-            adamw(params, gradients, means, squares, [], steps, **options)
+            states = [self.state[param] for param in params]
+            adamw(
+                params,
+                [param.grad for param in params],
+                [mean for mean, _, _ in states],
+                [square for _, square, _ in states],
+                [],  # largest squares: of another variant
+                [n_steps for _, _, n_steps in states],
+                lr=group["lr"],
+                weight_decay=group["weight_decay"],
+                beta1=ADAM_BETAS[0],
+                beta2=ADAM_BETAS[1],
+                eps=1e-8,
+                amsgrad=False,
+                maximize=False,
+                fused=True,
+            )
 
 
 def _optimiser(motifs, count: int) -> AdamW:
-    networks = [*motifs.encoder.parameters(), *motifs.decoder.parameters()]
-    decay = min(1.0, (FEW / count) ** 2)
-    groups = [
-        {"params": networks, "pace": 1, "weight_decay": decay},
-        {"params": [motifs.log_sigma, motifs.log_shift], "pace": SIGMA_PACE, "weight_decay": 0.0},
-    ]
-    return AdamW(groups)
+    """The networks at the pace of the schedule, the two single numbers faster."""
+    networks = {
+        "params": [*motifs.encoder.parameters(), *motifs.decoder.parameters()],
+        "pace": 1,
+        "weight_decay": min(1.0, (FEW / count) ** 2),
+    }
+    numbers = {
+        "params": [motifs.log_sigma, motifs.log_shift],
+        "pace": SIGMA_PACE,
+        "weight_decay": 0.0,
+    }
+    return AdamW([networks, numbers])
 
 
 def descend(loss, batches, optimiser) -> dict[str, float]:
     """One step down for each batch; `loss(batch)`, its misfit and its KL, averaged over all."""
     totals = 0
-    count = sum(map(len, batches))
+    count = sum(len(batch) for batch in batches)
     for batch in batches:
         parts = loss(batch)
         optimiser.zero_grad()
         parts[0].backward()
         optimiser.step()
-        totals += len(batch) / count * torch.stack(parts).detach()
-    return dict(zip(("loss", "misfit", "kl"), totals.tolist(), strict=True))
+        share = len(batch) / count
+        totals += share * torch.stack(parts).detach()
+    loss_mean, misfit_mean, kl_mean = totals.tolist()
+    return {"loss": loss_mean, "misfit": misfit_mean, "kl": kl_mean}
