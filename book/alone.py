@@ -78,6 +78,8 @@ def environment_of_pages(root: Path, home: Path) -> tuple[Path, dict[str, str]]:
         wheel = build_wheel(root, Path(place))
         python = new_environment(home / "environment", wheel)
     variables = os.environ | as_on_colab(home / "colab")
+    lent = Path(sysconfig.get_path("data")) / "share" / "jupyter"  # kernels and templates
+    variables["JUPYTER_PATH"] = str(lent)
     if own_folder := variables.get("RVAE_STEM_DATA"):  # from an empty folder it must be absolute
         variables["RVAE_STEM_DATA"] = str((root / own_folder).resolve())
     ask = [str(python), "-c", "import helpers; print(helpers.__file__)"]

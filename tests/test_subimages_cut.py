@@ -9,7 +9,8 @@ from helpers import cut_subimages
 
 @pytest.fixture
 def image():
-    noise = np.random.default_rng(4).normal(size=(90, 110))
+    rng = np.random.default_rng(4)
+    noise = rng.normal(size=(90, 110))
     return ndimage.gaussian_filter(noise, 2).astype(np.float32)
 
 
@@ -17,7 +18,8 @@ def image():
 def test_ramp_is_reproduced_exactly(window_px):
     rows, cols = np.mgrid[:60, :70].astype(np.float32)
     positions = np.array([[30.3, 35.85], [22.5, 40.0]])
-    stack, _ = cut_subimages(2 * rows - 0.5 * cols, positions, window_px)
+    ramp = 2 * rows - 0.5 * cols
+    stack, _ = cut_subimages(ramp, positions, window_px)
     offset = np.arange(window_px) - (window_px - 1) / 2
     for window, (row, col) in zip(stack, positions, strict=True):
         expected = 2 * (row + offset[:, None]) - 0.5 * (col + offset)
@@ -28,10 +30,15 @@ def test_ramp_is_reproduced_exactly(window_px):
 @pytest.mark.parametrize(("window_px", "centre"), [(7, (40.0, 50.0)), (8, (40.5, 50.5))])
 def test_whole_pixels_are_copied(image, window_px, centre):
     stack, kept = cut_subimages(image, [centre], window_px)
-    first_row, first_col = (round(c - (window_px - 1) / 2) for c in centre)
-    expected = image[first_row : first_row + window_px, first_col : first_col + window_px]
-    np.testing.assert_allclose(stack[0], expected, atol=1e-6)
-    assert kept.tolist() == [0] and stack.dtype == np.float32
+    reach = (window_px - 1) / 2
+    row, col = centre
+    first_row = round(row - reach)
+    first_col = round(col - reach)
+    rows = slice(first_row, first_row + window_px)
+    cols = slice(first_col, first_col + window_px)
+    np.testing.assert_allclose(stack[0], image[rows, cols], atol=1e-6)
+    assert kept.tolist() == [0]
+    assert stack.dtype == np.float32
 
 
 def test_agrees_with_scipy_between_pixels(image):
@@ -40,18 +47,28 @@ def test_agrees_with_scipy_between_pixels(image):
     offset = np.arange(13) - 6
     row, col = positions[kept].T[..., None] + offset
     at = np.broadcast_arrays(row[:, :, None], col[:, None, :])
-    expected = ndimage.map_coordinates(image, at, order=3, mode="mirror", output=np.float64)
+    expected = ndimage.map_coordinates(
+        image,
+        at,
+        order=3,
+        mode="mirror",
+        output=np.float64,
+    )
     np.testing.assert_allclose(stack, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("window_px", [20, 21])
 def test_turning_the_image_turns_the_windows(image, window_px):
     positions = np.random.default_rng(1).uniform(15, 70, (30, 2))
-    turned = np.column_stack([image.shape[1] - 1 - positions[:, 1], positions[:, 0]])
+    last_col = image.shape[1] - 1
+    row, col = positions.T
+    turned = np.column_stack([last_col - col, row])
+    turned_image = np.rot90(image)
     stack, kept = cut_subimages(image, positions, window_px)
-    stack_turned, kept_turned = cut_subimages(np.rot90(image), turned, window_px)
+    stack_turned, kept_turned = cut_subimages(turned_image, turned, window_px)
     assert kept.tolist() == kept_turned.tolist()
-    np.testing.assert_allclose(stack_turned, np.rot90(stack, axes=(1, 2)), atol=1e-6)
+    expected = np.rot90(stack, axes=(1, 2))
+    np.testing.assert_allclose(stack_turned, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("window_px", [20, 21])
@@ -62,25 +79,40 @@ def test_a_turned_grid_shows_the_turned_surroundings(image, window_px):
     for quarters in (1, 2, -1):
         turned, kept = cut_subimages(image, positions, window_px, turn=quarters * np.pi / 2)
         assert len(kept) == 30
-        np.testing.assert_allclose(turned, np.rot90(stack, quarters, axes=(1, 2)), atol=1e-5)
+        expected = np.rot90(stack, quarters, axes=(1, 2))
+        np.testing.assert_allclose(turned, expected, atol=1e-5)
     angle = np.linspace(-3, 3, 30)
-    ramp = np.tile(np.arange(110, dtype=np.float32), (90, 1))  # its gradient points along 0
+    cols = np.arange(110, dtype=np.float32)
+    ramp = np.tile(cols, (90, 1))  # its gradient points along 0
     turned, _ = cut_subimages(ramp, positions, window_px, turn=angle)
-    down, right = (np.gradient(turned, axis=axis)[:, 5:-5, 5:-5].mean((1, 2)) for axis in (1, 2))
-    np.testing.assert_allclose(np.arctan2(-down, right), angle, atol=1e-4)
+    down, right = np.gradient(turned, axis=(1, 2))
+    down = down[:, 5:-5, 5:-5].mean((1, 2))
+    right = right[:, 5:-5, 5:-5].mean((1, 2))
+    found = np.arctan2(-down, right)
+    np.testing.assert_allclose(found, angle, atol=1e-4)
 
 
 def test_a_turned_window_needs_more_room(image):
     positions = np.array([[6.0, 50.0], [8.5, 50.0]])
-    assert cut_subimages(image, positions, 13)[1].tolist() == [0, 1]
-    assert cut_subimages(image, positions, 13, turn=np.pi / 4)[1].tolist() == [1]
+    _, kept = cut_subimages(image, positions, 13)
+    assert kept.tolist() == [0, 1]
+    _, kept = cut_subimages(image, positions, 13, turn=np.pi / 4)
+    assert kept.tolist() == [1]
     with pytest.raises(ValueError, match="turn has shape"):
         cut_subimages(image, positions, 13, turn=[0.1, 0.2, 0.3])
 
 
 def test_kept_windows_lie_inside_to_the_last_sample(image):
     last = np.array(image.shape) - 1
-    positions = [[4.0, 4.0], [3.99, 50], last - 4.0, last - 3.99, [np.nan, 50], [50, 50], [-9, 500]]
+    positions = [
+        [4.0, 4.0],
+        [3.99, 50],
+        last - 4.0,
+        last - 3.99,
+        [np.nan, 50],
+        [50, 50],
+        [-9, 500],
+    ]
     stack, kept = cut_subimages(image, positions, 9)
     assert kept.tolist() == [0, 2, 5]
     np.testing.assert_allclose(stack[0], image[:9, :9], atol=1e-6)
@@ -88,7 +120,8 @@ def test_kept_windows_lie_inside_to_the_last_sample(image):
 
 
 def test_many_windows_come_in_parts_without_a_seam(image, monkeypatch):
-    positions = np.random.default_rng(2).uniform(10, 75, (50, 2))
+    rng = np.random.default_rng(2)
+    positions = rng.uniform(10, 75, (50, 2))
     whole, _ = cut_subimages(image, positions, 12)
     monkeypatch.setattr("helpers.subimages.cut.CHUNK_SAMPLES", 1000)
     parts, _ = cut_subimages(image, positions, 12)
@@ -96,8 +129,9 @@ def test_many_windows_come_in_parts_without_a_seam(image, monkeypatch):
 
 
 def test_a_large_constant_is_kept_raw(image):
-    raised, _ = cut_subimages(image + 30000, [[40.3, 50.6]], 11)
-    plain, _ = cut_subimages(image, [[40.3, 50.6]], 11)
+    positions = [[40.3, 50.6]]
+    raised, _ = cut_subimages(image + 30000, positions, 11)
+    plain, _ = cut_subimages(image, positions, 11)
     np.testing.assert_allclose(raised - 30000, plain, atol=0.01)
 
 
@@ -111,8 +145,11 @@ def test_a_window_too_large_says_what_would_fit(image):
     positions = [[40, 50], [45, 60], [20, 50]]
     with pytest.raises(ValueError, match="window_px=141 leaves none of 3 col") as error:
         cut_subimages(image, positions, 141)
-    fits = int(str(error.value).split("use ")[1].split()[0])
-    assert len(cut_subimages(image, positions, fits)[1]) >= 2
+    message = str(error.value)
+    _, advice = message.split("use ")
+    fits = int(advice.split()[0])
+    _, kept = cut_subimages(image, positions, fits)
+    assert len(kept) >= 2
 
 
 @pytest.mark.parametrize("positions", [[], [[np.nan, 1.0]], [1.0, 2.0], [[1, 2, 3]]])
@@ -122,5 +159,6 @@ def test_refuses_positions_that_are_none(image, positions):
 
 
 def test_refuses_a_stack_of_frames(image):
+    frames = np.stack([image, image])
     with pytest.raises(ValueError, match="align_stack"):
-        cut_subimages(np.stack([image, image]), [[40, 50]], 9)
+        cut_subimages(frames, [[40, 50]], 9)

@@ -14,7 +14,12 @@ AT_ONCE = 2_000_000  # columns times waves: a few tens of MB
 FINENESS = 8  # steps of the search in one resolvable difference of wave vectors
 
 
-def off_centre(positions, around, *, count: int = 4) -> np.ndarray:
+def off_centre(
+    positions,
+    around,
+    *,
+    count: int = 4,
+) -> np.ndarray:
     """Displacement of each column from the centre of its neighbours on another sublattice.
 
     Parameters
@@ -36,15 +41,30 @@ def off_centre(positions, around, *, count: int = 4) -> np.ndarray:
     ValueError
         If `around` has fewer columns than `count`, or `count` is less than 2.
     """
-    positions, around = as_positions(positions), as_positions(around)
+    positions = as_positions(positions)
+    around = as_positions(around)
     count = as_whole("count", count, 2, len(around))
-    distance, nearest = cKDTree(around).query(positions, k=count)
-    displacement = positions - around[nearest].mean(axis=1)
-    displacement[distance[:, -1] > OPEN_SIDE * np.median(distance)] = np.nan
+    tree = cKDTree(around)
+    distance, nearest = tree.query(positions, k=count)
+    centre = around[nearest].mean(axis=1)
+    displacement = positions - centre
+    displacement[_has_open_side(distance)] = np.nan
     return displacement
 
 
-def strongest_wave(positions, values: np.ndarray, *, shortest_px: float) -> tuple:
+def _has_open_side(distance: np.ndarray) -> np.ndarray:
+    """Mask (N,) of columns that lack a neighbour, by the distances (N, count) of the nearest."""
+    farthest = distance[:, -1]
+    usual = np.median(distance)
+    return farthest > OPEN_SIDE * usual
+
+
+def strongest_wave(
+    positions,
+    values: np.ndarray,
+    *,
+    shortest_px: float,
+) -> tuple[np.ndarray, float]:
     """The one plane wave that carries most of how values vary over the columns.
 
     A Fourier sum over the columns themselves, so that no raster has to be made; the mean is taken
@@ -73,23 +93,57 @@ def strongest_wave(positions, values: np.ndarray, *, shortest_px: float) -> tupl
         positive.
     """
     places = as_positions(positions)
-    values = np.asarray(values, dtype=float).reshape(len(places), -1)
-    good = np.isfinite(values).all(axis=1) & np.isfinite(places).all(axis=1)
-    places, values = places[good], values[good]
+    places, values = _without_missing(places, values)
     shortest_px = as_positive("shortest_px", shortest_px)
     if len(values) < 3 or not np.ptp(values, axis=0).any():
         raise ValueError(f"{len(values)} columns have values, or they are the same at all: no wave")
     values = values - values.mean(axis=0)
-    waves = wave_vectors(0, 1 / shortest_px, 1 / (FINENESS * np.ptp(places, axis=0).max()))
-    places, power = places - places.mean(axis=0), []
-    for some in np.array_split(waves, 1 + len(waves) * len(places) // AT_ONCE):
-        sums = values.T @ np.exp(-2j * np.pi * places @ some.T)  # (d, waves)
-        power = np.append(power, np.sum(np.abs(sums) ** 2, axis=0))
-    share = 2 * power.max() / (len(values) * np.sum(values**2))
-    return waves[power.argmax()], float(min(1.0, share))
+    field_px = np.ptp(places, axis=0).max()
+    highest = 1 / shortest_px
+    step = 1 / (FINENESS * field_px)
+    waves = wave_vectors(0, highest, step)
+    places = places - places.mean(axis=0)
+    parts = 1 + len(waves) * len(places) // AT_ONCE
+    power = []
+    for some in np.array_split(waves, parts):
+        power.append(_power(places, values, some))
+    power = np.concatenate(power)
+    strongest = power.argmax()
+    total = len(values) * np.sum(values**2)
+    share = 2 * power[strongest] / total
+    return waves[strongest], float(min(1.0, share))
 
 
-def handedness(positions, displacement: np.ndarray, *, count: int = 4) -> np.ndarray:
+def _without_missing(
+    places: np.ndarray,
+    values: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The places and values (N, d) of the columns that have both."""
+    values = np.asarray(values, dtype=float)
+    values = values.reshape(len(places), -1)
+    has_value = np.isfinite(values).all(axis=1)
+    has_place = np.isfinite(places).all(axis=1)
+    good = has_value & has_place
+    return places[good], values[good]
+
+
+def _power(
+    places: np.ndarray,
+    values: np.ndarray,
+    waves: np.ndarray,
+) -> np.ndarray:
+    """Power (W,) of values (N, d) at places (N, 2) in each of the waves (W, 2)."""
+    planes = np.exp(-2j * np.pi * places @ waves.T)
+    sums = values.T @ planes  # (d, W)
+    return np.sum(np.abs(sums) ** 2, axis=0)
+
+
+def handedness(
+    positions,
+    displacement: np.ndarray,
+    *,
+    count: int = 4,
+) -> np.ndarray:
     """On which hand of a column, seen along its displacement, its fellows lie.
 
     Where rows move two by two, a row has the fellow that moves alike on one side only: on the left
@@ -109,14 +163,26 @@ def handedness(positions, displacement: np.ndarray, *, count: int = 4) -> np.nda
         Between -1 and 1; positive for the left, as displayed; NaN where the column or one of its
         neighbours has no displacement, or a neighbour is missing.
     """
-    positions, displacement = as_positions(positions), np.asarray(displacement, dtype=float)
+    positions = as_positions(positions)
+    displacement = np.asarray(displacement, dtype=float)
     if displacement.shape != positions.shape or len(positions) <= count:
-        found = f"{len(positions)} positions and displacements of shape {displacement.shape}"
-        raise ValueError(f"{found}: one [row, column] each, more than count={count}, are needed")
-    distance, nearest = cKDTree(positions).query(positions, k=range(2, count + 2))  # itself apart
-    ahead = displacement / np.hypot(*displacement.T)[:, None]
-    alike = np.sum(ahead[nearest] * ahead[:, None], axis=-1, keepdims=True)  # (N, count, 1)
-    fellows = np.sum(alike * (positions[nearest] - positions[:, None]), axis=1)
-    fellows[distance[:, -1] > OPEN_SIDE * np.median(distance)] = np.nan
+        message = (
+            f"{len(positions)} positions and displacements of shape {displacement.shape}: "
+            f"one [row, column] each, more than count={count}, are needed"
+        )
+        raise ValueError(message)
+    tree = cKDTree(positions)
+    distance, nearest = tree.query(
+        positions,
+        k=range(2, count + 2),  # itself apart
+    )
+    row, col = displacement.T
+    length = np.hypot(row, col)
+    ahead = displacement / length[:, None]
+    products = ahead[nearest] * ahead[:, None]
+    alike = np.sum(products, axis=-1, keepdims=True)  # (N, count, 1)
+    bonds = positions[nearest] - positions[:, None]
+    fellows = np.sum(alike * bonds, axis=1)
+    fellows[_has_open_side(distance)] = np.nan
     left = ahead[:, 0] * fellows[:, 1] - ahead[:, 1] * fellows[:, 0]  # rows run down
     return left / distance.sum(axis=1)

@@ -11,7 +11,13 @@ from scipy.spatial import cKDTree
 from ..results.angles import align_gauge, fold_angles
 
 
-def nearest_in_latents(latent, values, *, neighbours: int = 7, seed: int = 0) -> np.ndarray:
+def nearest_in_latents(
+    latent,
+    values,
+    *,
+    neighbours: int = 7,
+    seed: int = 0,
+) -> np.ndarray:
     """Values (M, neighbours) of each column's nearest neighbours among the latents.
 
     The columns are dealt into two halves at random, and neighbours always come from the other
@@ -28,37 +34,59 @@ def nearest_in_latents(latent, values, *, neighbours: int = 7, seed: int = 0) ->
     ValueError
         If the lengths differ, or a half holds fewer columns than `neighbours`.
     """
-    latent, values = np.asarray(latent, dtype=np.float64), np.asarray(values)
+    latent = np.asarray(latent, dtype=np.float64)
+    values = np.asarray(values)
     if latent.ndim != 2 or values.shape != latent.shape[:1]:
-        shapes = f"latent {latent.shape}, truth {values.shape}"
-        raise ValueError(f"{shapes}: take the truth of the columns that were encoded")
+        message = (
+            f"latent {latent.shape}, truth {values.shape}: "
+            "take the truth of the columns that were encoded"
+        )
+        raise ValueError(message)
     if len(latent) < 2 * neighbours:
         raise ValueError(f"{len(latent)} columns, but {2 * neighbours} are needed in two halves")
-    halves = np.array_split(np.random.default_rng(seed).permutation(len(latent)), 2)
+    rng = np.random.default_rng(seed)
+    shuffled = rng.permutation(len(latent))
+    first, second = np.array_split(shuffled, 2)
     found = np.empty((len(latent), neighbours), dtype=values.dtype)
-    for judged, known in (halves, halves[::-1]):
-        nearest = cKDTree(latent[known]).query(latent[judged], k=range(1, neighbours + 1))[1]
-        found[judged] = values[known][nearest]
+    for judged, known in ((first, second), (second, first)):
+        tree = cKDTree(latent[known])
+        _, nearest = tree.query(latent[judged], k=range(1, neighbours + 1))
+        found[judged] = values[known[nearest]]
     return found
 
 
-def share_right(latent: np.ndarray, label: np.ndarray, **options) -> float:
+def share_right(
+    latent: np.ndarray,
+    label: np.ndarray,
+    **options,
+) -> float:
     """Share of columns whose label (M,) is that of most of their neighbours among the latents.
 
     `options` are those of `nearest_in_latents`.
     """
-    return float(np.mean(label_is_right(latent, label, **options)))
+    right = label_is_right(latent, label, **options)
+    return float(np.mean(right))
 
 
-def label_is_right(latent: np.ndarray, label: np.ndarray, **options) -> np.ndarray:
+def label_is_right(
+    latent: np.ndarray,
+    label: np.ndarray,
+    **options,
+) -> np.ndarray:
     """Mask (M,) of these columns."""
     kinds, index = np.unique(label, return_inverse=True)
     around = nearest_in_latents(latent, index, **options)
-    votes = (around[:, :, None] == np.arange(len(kinds))).sum(axis=1)
-    return votes.argmax(axis=1) == index
+    every_kind = np.arange(len(kinds))
+    votes = (around[:, :, None] == every_kind).sum(axis=1)
+    winner = votes.argmax(axis=1)
+    return winner == index
 
 
-def r_squared(latent: np.ndarray, value: np.ndarray, **options) -> float:
+def r_squared(
+    latent: np.ndarray,
+    value: np.ndarray,
+    **options,
+) -> float:
     """Share of the variance of a number (M,) that the neighbours among the latents explain.
 
     1 when they know it, 0 or a little less when they know nothing. `options` are those of
@@ -68,11 +96,18 @@ def r_squared(latent: np.ndarray, value: np.ndarray, **options) -> float:
     variance = value.var()
     if not variance > 0:
         raise ValueError(f"all values are {value.flat[0]:g}: there is no variance to explain")
-    guess = nearest_in_latents(latent, value, **options).mean(axis=1)
-    return float(1 - np.mean((value - guess) ** 2) / variance)
+    around = nearest_in_latents(latent, value, **options)
+    guess = around.mean(axis=1)
+    unexplained = np.mean((value - guess) ** 2)
+    return float(1 - unexplained / variance)
 
 
-def sign_from_angle(angle, direction, site, sign) -> np.ndarray:
+def sign_from_angle(
+    angle,
+    direction,
+    site,
+    sign,
+) -> np.ndarray:
     """Sign of the layer (M,) int as the angle tells it: +1, -1, and 0 for sites that have none.
 
     Two orientations 180 degrees apart are told from each other by the side of the lattice
@@ -89,14 +124,24 @@ def sign_from_angle(angle, direction, site, sign) -> np.ndarray:
     sign : (M,) int
         True signs.
     """
-    angle, direction, site, sign = map(np.asarray, (angle, direction, site, sign))
+    angle = np.asarray(angle)
+    direction = np.asarray(direction)
+    site = np.asarray(site)
+    sign = np.asarray(sign)
     if not angle.shape == direction.shape == site.shape == sign.shape:
-        shapes = ", ".join(str(a.shape) for a in (angle, direction, site, sign))
-        raise ValueError(f"angle, direction, site and sign have shapes {shapes}: give one each")
+        message = (
+            "angle, direction, site and sign have shapes "
+            f"{angle.shape}, {direction.shape}, {site.shape}, {sign.shape}: give one each"
+        )
+        raise ValueError(message)
     told = np.zeros(len(angle), dtype=int)
     for kind in np.unique(site[sign != 0]):
         rows = site == kind
-        off = fold_angles(align_gauge(angle[rows], direction[rows], order=2) - direction[rows], 1)
+        aligned = align_gauge(angle[rows], direction[rows], order=2)
+        off = fold_angles(aligned - direction[rows], 1)
         side = np.where(np.abs(off) < np.pi / 2, 1, -1)
-        told[rows] = side if (side * sign[rows]).sum() >= 0 else -side
+        agreement = (side * sign[rows]).sum()
+        if agreement < 0:
+            side = -side
+        told[rows] = side
     return told

@@ -28,17 +28,27 @@ def fold_angles(angle: np.ndarray, order: int) -> np.ndarray:
     ValueError
         If `order` is not a whole number of at least 1.
     """
-    period = 2 * np.pi / as_whole("order", order, 1)
+    order = as_whole("order", order, 1)
+    period = 2 * np.pi / order
+    half = period / 2
     angle = np.asarray(angle, dtype=np.float64)
-    return period / 2 - np.mod(period / 2 - angle, period)
+    return half - np.mod(half - angle, period)
 
 
 def circular_mean(angle: np.ndarray, order: int = 1) -> float:
     """Mean direction of angles that are known modulo 2 pi / order, radians."""
-    return float(np.angle(np.mean(np.exp(1j * order * np.asarray(angle)))) / order)
+    angle = np.asarray(angle)
+    mean = np.mean(np.exp(1j * order * angle))
+    direction = np.angle(mean) / order
+    return float(direction)
 
 
-def align_gauge(angle: np.ndarray, reference: np.ndarray | float, *, order: int = 1) -> np.ndarray:
+def align_gauge(
+    angle: np.ndarray,
+    reference: np.ndarray | float,
+    *,
+    order: int = 1,
+) -> np.ndarray:
     """Shift all angles by one constant, so that they agree on average with a reference.
 
     The zero of the rVAE's angle is arbitrary: only differences between angles of one motif are
@@ -61,10 +71,15 @@ def align_gauge(angle: np.ndarray, reference: np.ndarray | float, *, order: int 
         raise ValueError(f"angle has shape {angle.shape}, but (M,) with M of at least 1 is needed")
     if np.ndim(reference) and np.shape(reference) != angle.shape:
         raise ValueError(f"reference has shape {np.shape(reference)}, not () or {angle.shape}")
-    return fold_angles(angle - circular_mean(angle - reference, order), 1)
+    zero = circular_mean(angle - reference, order)
+    return fold_angles(angle - zero, 1)
 
 
-def rotational_order(motif: np.ndarray, *, tolerance: float = 0.03) -> int:
+def rotational_order(
+    motif: np.ndarray,
+    *,
+    tolerance: float = 0.03,
+) -> int:
     """Largest n for which a motif looks the same after a turn by 2 pi / n.
 
     Read from its angular spectrum: an n-fold motif has power in the angular orders 0, n, 2n, …
@@ -82,23 +97,32 @@ def rotational_order(motif: np.ndarray, *, tolerance: float = 0.03) -> int:
     int
         1 for no symmetry; 0 for a round motif, which no turn changes.
     """
-    power = _angular_power(np.asarray(motif)[None])
-    if power[0, 1:].sum() <= tolerance * power.sum():
+    motif = np.asarray(motif)
+    power = _angular_power(motif[None])
+    turning = power[0, 1:].sum()
+    if turning <= tolerance * power.sum():
         return 0
-    orders = range(1, LARGEST_ORDER + 1)
-    return max(n for n in orders if _share_of_order(power, n)[0] >= 1 - tolerance)
+    largest = 1
+    for n in range(1, LARGEST_ORDER + 1):
+        (share,) = _share_of_order(power, n)
+        if share >= 1 - tolerance:
+            largest = n
+    return largest
 
 
 def _angular_power(stack: np.ndarray) -> np.ndarray:
     """Power (M, m_max + 1) of sub-images (M, w, w) in each angular order."""
-    basis = DiskHarmonics.build(as_stack(stack).shape[1])
-    return angular_power(basis.project(stack), basis)
+    _, window_px, _ = as_stack(stack).shape
+    basis = DiskHarmonics.build(window_px)
+    coefficients = basis.project(stack)
+    return angular_power(coefficients, basis)
 
 
 def _share_of_order(power: np.ndarray, n: int) -> np.ndarray:
     """Share (M,) of the non-round power (M, m_max + 1) that an n-fold motif may hold."""
-    turning = np.maximum(power[:, 1:].sum(axis=1), 1e-30)
-    return power[:, n::n].sum(axis=1) / turning
+    turning = power[:, 1:].sum(axis=1)
+    n_fold = power[:, n::n].sum(axis=1)
+    return n_fold / np.maximum(turning, 1e-30)
 
 
 def posterior_order(encoding, rows=slice(None)) -> int:
@@ -118,16 +142,25 @@ def posterior_order(encoding, rows=slice(None)) -> int:
     int
         0 if no order up to 12 fits: the angle is not told at all.
     """
-    away = (encoding.modes - encoding.angle[:, None])[rows]
-    weight, sd = encoding.mode_probability[rows], encoding.mode_sd[rows]
+    away = encoding.modes - encoding.angle[:, None]
+    away = away[rows]
+    weight = encoding.mode_probability[rows]
+    sd = encoding.mode_sd[rows]
     for n in range(1, LARGEST_ORDER + 1):
-        moment = (weight * np.cos(n * away) * np.exp(-((n * sd) ** 2) / 2)).sum(axis=1)
+        # The n-th circular moment of a normal peak is that of its top times exp(-(n sd)^2 / 2).
+        width = np.exp(-((n * sd) ** 2) / 2)
+        moment = (weight * np.cos(n * away) * width).sum(axis=1)
         if moment.mean() > LEAST_MOMENT:
             return n
     return 0
 
 
-def lattice_direction(positions, *, order: int = 4, count: int = 4) -> np.ndarray:
+def lattice_direction(
+    positions,
+    *,
+    order: int = 4,
+    count: int = 4,
+) -> np.ndarray:
     """Direction of the bonds of each column to its nearest neighbours, modulo 2 pi / order.
 
     The phase of the bond-orientational order parameter, the mean of exp(i n phi) over neighbours:
@@ -149,16 +182,30 @@ def lattice_direction(positions, *, order: int = 4, count: int = 4) -> np.ndarra
     """
     positions = as_positions(positions)
     count = as_whole("count", count, 1, len(positions) - 1)
-    nearest = cKDTree(positions).query(positions, k=count + 1)[1][:, 1:]
-    bonds = (positions[nearest] - positions[:, None]) @ [-1j, 1]  # (N, count); rows run down
-    lopsided = np.abs(bonds.sum(axis=1)) / np.median(np.abs(bonds))
-    whole = np.flatnonzero(lopsided <= max(ONE_SIDED, lopsided.min()))
-    mean = np.mean((bonds / np.abs(bonds))[whole] ** order, axis=1)
-    like = cKDTree(positions[whole]).query(positions)[1]
-    return fold_angles(np.angle(mean[like]) / order, order)
+    tree = cKDTree(positions)
+    _, nearest = tree.query(positions, k=count + 1)
+    neighbours = nearest[:, 1:]  # itself apart
+    bonds = positions[neighbours] - positions[:, None]
+    bonds = bonds @ [-1j, 1]  # (N, count); rows run down
+    length = np.abs(bonds)
+
+    # Where the bonds do not cancel, a neighbour is missing.
+    lopsided = np.abs(bonds.sum(axis=1)) / np.median(length)
+    most_lopsided = max(ONE_SIDED, lopsided.min())
+    whole = np.flatnonzero(lopsided <= most_lopsided)
+
+    unit = bonds / length
+    bond_order = np.mean(unit[whole] ** order, axis=1)
+    whole_tree = cKDTree(positions[whole])
+    _, like = whole_tree.query(positions)
+    direction = np.angle(bond_order[like]) / order
+    return fold_angles(direction, order)
 
 
-def symmetry_scores(stack: np.ndarray, orders: tuple[int, ...] = (2, 3, 4, 6)) -> np.ndarray:
+def symmetry_scores(
+    stack: np.ndarray,
+    orders: tuple[int, ...] = (2, 3, 4, 6),
+) -> np.ndarray:
     """How n-fold each sub-image looks, without any learning: (M, len(orders)) between 0 and 1.
 
     The score is the share of the non-round power in the angular orders n, 2n, 3n, … Noise spreads
@@ -170,4 +217,5 @@ def symmetry_scores(stack: np.ndarray, orders: tuple[int, ...] = (2, 3, 4, 6)) -
     orders : the n to score
     """
     power = _angular_power(stack)
-    return np.stack([_share_of_order(power, n) for n in orders], axis=1)
+    scores = [_share_of_order(power, n) for n in orders]
+    return np.stack(scores, axis=1)

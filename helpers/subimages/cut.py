@@ -9,7 +9,13 @@ from .harmonics import pixel_offsets
 CHUNK_SAMPLES = 2**20  # samples at a time: float64 copies of them take 8 MB each
 
 
-def cut_subimages(image, positions, window_px: int, *, turn=0.0) -> tuple[np.ndarray, np.ndarray]:
+def cut_subimages(
+    image,
+    positions,
+    window_px: int,
+    *,
+    turn=0.0,
+) -> tuple[np.ndarray, np.ndarray]:
     """Sub-images of `window_px` pixels, each centred on the sub-pixel position of its column.
 
     Intensities stay as they are. They are sampled at the offsets ``i - (w - 1)/2`` by a cubic
@@ -39,35 +45,85 @@ def cut_subimages(image, positions, window_px: int, *, turn=0.0) -> tuple[np.nda
         If the window is not a whole number of at least 2, no window lies inside the image, or the
         turns are not one for each position.
     """
-    values, places = as_image(image), as_positions(positions)
+    values = as_image(image)
+    places = as_positions(positions)
     window_px = as_whole("window_px", window_px, 2)
-    turn = np.broadcast_to(one_each(turn, places, "turn") if np.ndim(turn) else turn, len(places))
+    if np.ndim(turn):
+        turn = one_each(turn, places, "turn")
+    turn = np.broadcast_to(turn, len(places))
     kept = inside_image(values.shape, places, window_px, turn)
     if len(kept) == 0:
-        raise ValueError(_nothing_kept(values.shape, places, window_px))
-    spline = ndimage.spline_filter(values, order=3, output=np.float64, mode="mirror")
-    offset = pixel_offsets(window_px)
-    grid = offset - 1j * offset[:, None]  # (w, w), x to the right and i y upwards
+        message = _nothing_kept(values.shape, places, window_px)
+        raise ValueError(message)
+    spline = ndimage.spline_filter(
+        values,
+        order=3,
+        output=np.float64,
+        mode="mirror",
+    )
     stack = np.empty((len(kept), window_px, window_px), dtype=np.float32)
-    count = 1 + len(kept) * window_px**2 // CHUNK_SAMPLES
-    for part in np.array_split(np.arange(len(kept)), count):
-        here = kept[part][:, None, None]
-        around = grid * np.exp(-1j * turn[here])  # (m, w, w)
-        at = places[here, 0] - around.imag, places[here, 1] + around.real
-        stack[part] = ndimage.map_coordinates(spline, at, order=3, mode="mirror", prefilter=False)
+    windows = np.arange(len(kept))
+    chunk_count = 1 + len(kept) * window_px**2 // CHUNK_SAMPLES
+    for part in np.array_split(windows, chunk_count):
+        columns = kept[part]
+        stack[part] = _sample(spline, places[columns], window_px, turn[columns])
     return stack, kept
 
 
-def inside_image(shape: tuple[int, int], positions, window_px: int, turn=0.0) -> np.ndarray:
+def _sample(
+    spline: np.ndarray,
+    centres: np.ndarray,
+    window_px: int,
+    turn: np.ndarray,
+) -> np.ndarray:
+    """Windows (m, w, w) around centres (m, 2), each on a grid turned by its angle (m,)."""
+    offset = pixel_offsets(window_px)
+    grid = offset - 1j * offset[:, None]  # (w, w), x to the right and i y upwards
+    phase = turn[:, None, None]
+    around = grid * np.exp(-1j * phase)  # (m, w, w)
+    centre_row = centres[:, 0, None, None]
+    centre_col = centres[:, 1, None, None]
+    row = centre_row - around.imag  # rows run down
+    col = centre_col + around.real
+    return ndimage.map_coordinates(
+        spline,
+        (row, col),
+        order=3,
+        mode="mirror",
+        prefilter=False,
+    )
+
+
+def inside_image(
+    shape: tuple[int, int],
+    positions,
+    window_px: int,
+    turn=0.0,
+) -> np.ndarray:
     """Ascending indices of the positions whose turned window lies inside an image."""
-    reach = (window_px - 1) / 2 * (np.abs(np.cos(turn)) + np.abs(np.sin(turn)))
-    return np.flatnonzero(border_distance(positions, shape) >= reach)
+    half_width_px = (window_px - 1) / 2
+    cos = np.abs(np.cos(turn))
+    sin = np.abs(np.sin(turn))
+    reach_px = half_width_px * (cos + sin)
+    room_px = border_distance(positions, shape)
+    return np.flatnonzero(room_px >= reach_px)
 
 
-def _nothing_kept(shape, positions, window_px) -> str:
+def _nothing_kept(
+    shape: tuple[int, int],
+    positions: np.ndarray,
+    window_px: int,
+) -> str:
     """What went wrong, with the largest window that keeps half of the columns."""
-    rule = f"window_px={window_px} leaves none of {len(positions)} columns inside the image"
-    largest = int(2 * np.nanmedian(border_distance(positions, shape)) + 1)
-    if largest < 2:
-        return f"{rule} of {shape} pixels: check that positions are [row, column] in its pixels"
-    return f"{rule}; use {min(largest, window_px - 1)} or less, or crop less"
+    room_px = border_distance(positions, shape)
+    largest_px = int(2 * np.nanmedian(room_px) + 1)
+    if largest_px < 2:
+        return (
+            f"window_px={window_px} leaves none of {len(positions)} columns inside the image "
+            f"of {shape} pixels: check that positions are [row, column] in its pixels"
+        )
+    fitting_px = min(largest_px, window_px - 1)
+    return (
+        f"window_px={window_px} leaves none of {len(positions)} columns inside the image; "
+        f"use {fitting_px} or less, or crop less"
+    )

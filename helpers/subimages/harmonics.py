@@ -22,6 +22,7 @@ FIRST_WAVE = 1.8412  # l_11, the smallest but for the constant
 LOWEST_LIMIT = 3.1  # keeps m = 1 and 2 in the smallest windows
 LEAST_SIGNAL = 0.15  # of the noise: waves below it say little
 LOST_SHARE = 0.003  # of the signal: waves beyond it say little
+PART = 8192  # sub-images projected at a time
 
 
 def pixel_offsets(window_px: int) -> np.ndarray:
@@ -32,43 +33,63 @@ def pixel_offsets(window_px: int) -> np.ndarray:
 def disk_mask(window_px: int) -> np.ndarray:
     """Boolean (w, w): the pixels of the inscribed disk, the part closed under rotation."""
     offset = pixel_offsets(window_px)
-    return np.hypot(offset[:, None], offset[None, :]) <= window_px / 2
+    radius_px = window_px / 2
+    distance_px = np.hypot(offset[:, None], offset[None, :])
+    return distance_px <= radius_px
 
 
 def _derivative_zeros(band_limit: float) -> tuple[np.ndarray, np.ndarray]:
     """All m and l_mk, (Z,) each, with J'_m(l_mk) = 0 below the band limit; first the constant."""
-    zeros = [(0, 0.0)]
-    for m in range(int(band_limit) + 1):  # the first zero of J'_m lies beyond m
-        candidates = special.jnp_zeros(m, int(band_limit / np.pi) + 2)
-        zeros += [(m, zero) for zero in candidates if zero < band_limit]
-    orders, lengths = zip(*zeros, strict=True)
+    orders = [0]
+    lengths = [0.0]
+    highest_order = int(band_limit)  # the first zero of J'_m lies beyond m
+    count = int(band_limit / np.pi) + 2  # zeros lie about pi apart
+    for m in range(highest_order + 1):
+        candidates = special.jnp_zeros(m, count)
+        inside = candidates[candidates < band_limit]
+        orders.extend([m] * len(inside))
+        lengths.extend(inside)
     return np.array(orders), np.array(lengths)
 
 
-def _waves(orders: np.ndarray, zeros: np.ndarray, window_px: int) -> np.ndarray:
+def _waves(
+    orders: np.ndarray,
+    zeros: np.ndarray,
+    window_px: int,
+) -> np.ndarray:
     """J_m(l r / R) exp(i m phi) at the pixels of the disk, (Z, D) complex."""
-    row, col = np.argwhere(disk_mask(window_px)).T - (window_px - 1) / 2
-    r = np.hypot(row, col) / (window_px / 2)
-    radii, place = np.unique(r.round(9), return_inverse=True)  # each stands at 4 or 8 pixels
-    radial = special.jv(orders[:, None], zeros[:, None] * radii)
-    return radial[:, place] * np.exp(1j * orders[:, None] * np.arctan2(-row, col))  # rows run down
+    pixels = np.argwhere(disk_mask(window_px))
+    row, col = pixels.T - (window_px - 1) / 2
+    radius_px = window_px / 2
+    r = np.hypot(row, col) / radius_px
+    phi = np.arctan2(-row, col)  # rows run down
+    # Each radius stands at 4 or 8 pixels: a Bessel function is computed once for all of them.
+    radii, place = np.unique(r.round(9), return_inverse=True)
+    m = orders[:, None]
+    radial = special.jv(m, zeros[:, None] * radii)
+    angular = np.exp(1j * m * phi)
+    return radial[:, place] * angular
 
 
 def _blocks(orders: np.ndarray, waves: np.ndarray) -> np.ndarray:
     """Real functions (K, D) of complex ones (Z, D): m = 0, then all cosines, then all sines."""
-    return np.concatenate([waves.real, waves[orders > 0].imag])
+    turning = waves[orders > 0]
+    return np.concatenate([waves.real, turning.imag])
 
 
 def as_finite(values: np.ndarray) -> np.ndarray:
     """Return the numbers (M, N) of M sub-images; a ValueError if there is NaN or infinity."""
-    if bad := np.count_nonzero(~np.isfinite(values).all(axis=1)):
+    finite = np.isfinite(values).all(axis=1)
+    bad = np.count_nonzero(~finite)
+    if bad:
         raise ValueError(f"{bad} of {len(values)} sub-images hold NaN or infinity: drop them")
     return values
 
 
 def paint(pixels: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Images (M, w, w) float32 of the pixels (M, D) of a mask (w, w); NaN outside it."""
-    images = np.full((len(pixels), *mask.shape), np.nan, dtype=np.float32)
+    shape = (len(pixels), *mask.shape)
+    images = np.full(shape, np.nan, dtype=np.float32)
     images[:, mask] = pixels
     return images
 
@@ -117,20 +138,25 @@ class DiskHarmonics:
             for the constant alone.
         """
         window_px = as_whole("window_px", window_px, 5)
-        radius = window_px / 2
-        limit = RADIANS_PER_PIXEL * radius if band_limit is None else float(band_limit)
-        if not FIRST_WAVE < limit <= 2.2 * radius:
-            allowed = f"{FIRST_WAVE:g} (the first wave that turns) to {2.2 * radius:g}"
-            raise ValueError(f"band_limit={limit:g}, but {window_px} pixels allow {allowed}")
+        limit = _as_band_limit(band_limit, window_px)
         orders, zeros = _derivative_zeros(limit)
         waves = _waves(orders, zeros, window_px)
         # One common norm a pair: a norm each would make a turn leak between cos and sin.
-        norms = np.sqrt((np.abs(waves) ** 2).sum(axis=1) / np.where(orders > 0, 2, 1))
+        power = (np.abs(waves) ** 2).sum(axis=1)
+        norms = np.sqrt(power / np.where(orders > 0, 2, 1))
         functions = _blocks(orders, waves / norms[:, None])
-        inverse = np.linalg.solve(functions @ functions.T, functions).T.astype(np.float32)
-        functions = functions.astype(np.float32)
-        order, frequency = (np.concatenate([v, v[orders > 0]]) for v in (orders, zeros))
-        return cls(window_px, limit, order, frequency, norms, functions, inverse)
+        gram = functions @ functions.T
+        inverse = np.linalg.solve(gram, functions).T
+        turning = orders > 0
+        return cls(
+            window_px=window_px,
+            band_limit=limit,
+            order=np.concatenate([orders, orders[turning]]),
+            frequency=np.concatenate([zeros, zeros[turning]]),
+            norms=norms,
+            functions=functions.astype(np.float32),
+            inverse=inverse.astype(np.float32),
+        )
 
     def shift_slopes(self) -> np.ndarray:
         """How coefficients change as a motif moves by a pixel along rows and columns, (2, K, K).
@@ -139,10 +165,15 @@ class DiskHarmonics:
         recurrence 2 J'_m = J_(m-1) - J_(m+1), for both derivatives of J_m(kr) exp(i m phi).
         """
         orders, zeros = _derivative_zeros(self.band_limit)
-        lower, upper = (_waves(orders + step, zeros, self.window_px) for step in (-1, 1))
-        per_pixel = (zeros / self.window_px / self.norms)[:, None]  # l / R, halved
-        changes = (per_pixel * 1j * (lower + upper), per_pixel * (upper - lower))
-        return np.array([_blocks(orders, c) @ self.inverse for c in changes], dtype=np.float32)
+        lower = _waves(orders - 1, zeros, self.window_px)
+        upper = _waves(orders + 1, zeros, self.window_px)
+        per_pixel = zeros / self.window_px / self.norms  # l / R, halved
+        per_pixel = per_pixel[:, None]
+        row_change = per_pixel * 1j * (lower + upper)
+        col_change = per_pixel * (upper - lower)
+        row_slope = _blocks(orders, row_change) @ self.inverse
+        col_slope = _blocks(orders, col_change) @ self.inverse
+        return np.array([row_slope, col_slope], dtype=np.float32)
 
     def __len__(self) -> int:
         return len(self.order)
@@ -150,7 +181,8 @@ class DiskHarmonics:
     @property
     def pair_order(self) -> np.ndarray:
         """Angular order m of each of the P pairs, (P,) int."""
-        return self.split(self.order)[1]
+        _, cosine_order, _ = self.split(self.order)
+        return cosine_order
 
     def project(self, stack: np.ndarray) -> np.ndarray:
         """Coefficients (M, K) float32 of sub-images (M, w, w), by least squares on the disk.
@@ -158,29 +190,65 @@ class DiskHarmonics:
         A memory-mapped stack is read in parts and stays on disk. ValueError if the shape is
         another, or pixels of the disk are missing.
         """
-        stack, disk = as_stack(stack, self.window_px), np.flatnonzero(disk_mask(self.window_px))
-        parts = [stack[first : first + 8192] for first in range(0, len(stack), 8192)]
-        flat = (np.asarray(part, np.float32).reshape(len(part), -1) for part in parts)
-        return as_finite(np.concatenate([p.take(disk, axis=1) @ self.inverse for p in flat]))
+        stack = as_stack(stack, self.window_px)
+        coefficients = []
+        for first in range(0, len(stack), PART):
+            part = stack[first : first + PART]
+            coefficients.append(self._project_part(part))
+        return as_finite(np.concatenate(coefficients))
+
+    def _project_part(self, part: np.ndarray) -> np.ndarray:
+        mask = disk_mask(self.window_px)
+        disk = np.flatnonzero(mask)
+        values = np.asarray(part, np.float32)
+        flat = values.reshape(len(part), -1)
+        pixels = flat.take(disk, axis=1)
+        return pixels @ self.inverse
 
     def synthesise(self, coefficients: np.ndarray) -> np.ndarray:
         """Sub-images (M, w, w) float32 of coefficients (M, K); NaN outside the disk."""
-        pixels = np.asarray(coefficients, dtype=np.float32) @ self.functions
-        return paint(pixels, disk_mask(self.window_px))
+        coefficients = np.asarray(coefficients, dtype=np.float32)
+        pixels = coefficients @ self.functions
+        mask = disk_mask(self.window_px)
+        return paint(pixels, mask)
 
     def split(self, coefficients):
         """The three blocks (K0, P cosines, P sines) of the last axis; numpy or torch."""
-        first, second = np.count_nonzero(self.order == 0), len(self.norms)
-        parts = slice(first), slice(first, second), slice(second, None)
-        return tuple(coefficients[..., part] for part in parts)
+        first_cosine = np.count_nonzero(self.order == 0)
+        first_sine = len(self.norms)
+        still = coefficients[..., :first_cosine]
+        cosine = coefficients[..., first_cosine:first_sine]
+        sine = coefficients[..., first_sine:]
+        return still, cosine, sine
 
     def rotate(self, coefficients: np.ndarray, angle: np.ndarray | float) -> np.ndarray:
         """Turn each motif by `angle` (M,) or scalar, radians, counter-clockwise as displayed."""
-        still, cosine, sine = self.split(np.asarray(coefficients))
-        phase = self.pair_order * np.asarray(angle, dtype=np.float64)[..., None]
+        coefficients = np.asarray(coefficients)
+        still, cosine, sine = self.split(coefficients)
+        angle = np.asarray(angle, dtype=np.float64)
+        phase = self.pair_order * angle[..., None]
         pairs = (cosine + 1j * sine) * np.exp(1j * phase)
-        still = still + np.zeros_like(pairs.real[..., :1])  # one motif may be turned to many
-        return np.concatenate([still, pairs.real, pairs.imag], axis=-1).astype(np.float32)
+        one_each = np.zeros_like(pairs.real[..., :1])
+        still = still + one_each  # one motif may be turned to many
+        turned = np.concatenate([still, pairs.real, pairs.imag], axis=-1)
+        return turned.astype(np.float32)
+
+
+def _as_band_limit(band_limit: float | None, window_px: int) -> float:
+    """Return the limit asked for, or the default; a ValueError if the window cannot hold it."""
+    radius_px = window_px / 2
+    if band_limit is None:
+        limit = RADIANS_PER_PIXEL * radius_px
+    else:
+        limit = float(band_limit)
+    highest = 2.2 * radius_px
+    if not FIRST_WAVE < limit <= highest:
+        message = (
+            f"band_limit={limit:g}, but {window_px} pixels allow "
+            f"{FIRST_WAVE:g} (the first wave that turns) to {highest:g}"
+        )
+        raise ValueError(message)
+    return limit
 
 
 def data_band_limit(stack: np.ndarray, window_px: int) -> float:
@@ -195,20 +263,31 @@ def data_band_limit(stack: np.ndarray, window_px: int) -> float:
     stack : (M, w, w)
         A thousand of them, evenly spread, are looked at.
     """
-    radius = window_px / 2
-    basis = DiskHarmonics.build(window_px, LIMITS_PER_PIXEL[1] * radius)
-    some = stack[:: max(1, len(stack) // 1000)] if np.ndim(stack) == 3 else stack
-    power = np.mean(basis.project(some).astype(np.float64) ** 2, axis=0)[1:]  # not the constant
-    step = 0.1 * radius
+    lowest_per_pixel, highest_per_pixel = LIMITS_PER_PIXEL
+    radius_px = window_px / 2
+    basis = DiskHarmonics.build(window_px, highest_per_pixel * radius_px)
+    if np.ndim(stack) == 3:
+        every = max(1, len(stack) // 1000)
+        stack = stack[::every]
+    coefficients = basis.project(stack).astype(np.float64)
+    power = np.mean(coefficients**2, axis=0)
+
+    # Mean power in rings of equal width; the first function, the constant, does not count.
+    step = 0.1 * radius_px
     ring = (basis.frequency[1:] / step).astype(int)
     count = np.maximum(np.bincount(ring), 1)
-    mean = np.bincount(ring, power) / count
+    mean = np.bincount(ring, power[1:]) / count
+
     floor = mean[-2:].min()
     signal = np.maximum(mean - floor, 0)
-    beyond = np.cumsum((signal * count)[::-1])[::-1]
-    wanted = (signal > LEAST_SIGNAL * floor) & (beyond > LOST_SHARE * beyond[0])
-    limit = (np.flatnonzero(wanted).max(initial=0) + 1) * step
-    return float(np.clip(limit, max(LIMITS_PER_PIXEL[0] * radius, LOWEST_LIMIT), basis.band_limit))
+    from_outside = (signal * count)[::-1]
+    beyond = np.cumsum(from_outside)[::-1]
+    stands_out = signal > LEAST_SIGNAL * floor
+    still_to_come = beyond > LOST_SHARE * beyond[0]
+    wanted = np.flatnonzero(stands_out & still_to_come)
+    limit = (wanted.max(initial=0) + 1) * step
+    lowest = max(lowest_per_pixel * radius_px, LOWEST_LIMIT)
+    return float(np.clip(limit, lowest, basis.band_limit))
 
 
 def angular_power(coefficients: np.ndarray, basis: DiskHarmonics) -> np.ndarray:
@@ -218,4 +297,6 @@ def angular_power(coefficients: np.ndarray, basis: DiskHarmonics) -> np.ndarray:
     """
     power = np.asarray(coefficients, dtype=np.float64) ** 2
     power[:, 0] = 0  # the first function is the constant
-    return power @ (basis.order[:, None] == np.arange(basis.order.max() + 1))
+    angular_orders = np.arange(basis.order.max() + 1)
+    is_of_order = basis.order[:, None] == angular_orders  # (K, m_max + 1)
+    return power @ is_of_order
