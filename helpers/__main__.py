@@ -21,8 +21,10 @@ FRAME = Path(__file__).with_name("report.html")
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line: 0 if all went well, 2 with one line that says why not."""
-    options = vars(_parser().parse_args(arguments))
-    options["folder"] = options["folder"] or Path(f"{options['image'].stem}_symmetry")
+    parser = _parser()
+    options = vars(parser.parse_args(arguments))
+    if options["folder"] is None:
+        options["folder"] = Path(f"{options['image'].stem}_symmetry")
     try:
         analyse(**options)
     except (ValueError, OSError) as error:  # both name the remedy
@@ -33,7 +35,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m helpers", description="Local symmetry in images.")
-    command = parser.add_subparsers(required=True).add_parser("analyse", help="maps and a report")
+    commands = parser.add_subparsers(required=True)
+    command = commands.add_parser("analyse", help="maps and a report")
     command.add_argument("image", type=Path, help="any file that HyperSpy reads: image or stack")
     command.add_argument("--folder", type=Path, help="to be made; by default IMAGE_symmetry, here")
     command.add_argument("--signal", help="index or title, where the file holds several")
@@ -60,56 +63,101 @@ def analyse(image: Path, folder: Path, *, overwrite: bool = False, **parameters)
     ValueError
         If the folder exists and `overwrite` is False, or the page refuses the file.
     """
+    from .files.folder import new_folder
+
+    started_s = time.monotonic()
+    with new_folder(folder, overwrite=overwrite) as new:
+        parameters["image"] = str(image.absolute())
+        parameters["folder"] = str(new / "results")
+        notebook = _execute_page(parameters)
+        _write_report(new, notebook, f"Local symmetry of {image.name}")
+    duration_s = time.monotonic() - started_s
+    print(f"{folder / 'report.html'}: written in {duration_s:.0f} s")
+    return folder
+
+
+def _execute_page(parameters: dict):
+    """The executed page; an error that it ends with becomes a ValueError of the same words."""
     from papermill import PapermillExecutionError, execute_notebook
 
-    from .files.folder import new_folder
     from .kernel import QuietKernelManager
 
-    started = time.monotonic()
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # the kernel of this environment
     os.environ.pop("MPLBACKEND", None)  # whose figures would not come back
-    kernel = {"kernel_name": "python3", "kernel_manager_class": QuietKernelManager}
-    with new_folder(folder, overwrite=overwrite) as new:
-        parameters |= {"image": str(image.absolute()), "folder": str(new / "results")}
-        try:
-            notebook = execute_notebook(_page(), None, parameters, **kernel)
-        except PapermillExecutionError as error:
-            kind = "" if error.ename in ("ValueError", "FileNotFoundError") else f"{error.ename}: "
-            raise ValueError(kind + error.evalue) from None
-        _write_report(new, notebook, f"Local symmetry of {image.name}")
-    print(f"{folder / 'report.html'}: written in {time.monotonic() - started:.0f} s")
-    return folder
+    try:
+        return execute_notebook(
+            _page(),
+            None,
+            parameters,
+            kernel_name="python3",
+            kernel_manager_class=QuietKernelManager,
+        )
+    except PapermillExecutionError as error:
+        if error.ename in ("ValueError", "FileNotFoundError"):
+            message = error.evalue
+        else:
+            message = f"{error.ename}: {error.evalue}"
+        raise ValueError(message) from None
 
 
 def _page() -> Path:
     """Where the page lies: in a checkout, or where the wheel has put it."""
-    checkout = Path(__file__).resolve().parents[1] / "book" / PAGE
-    installed = (file.locate() for file in files("rvae-stem-book") or () if file.name == PAGE)
-    return checkout if checkout.is_file() else Path(next(installed))
+    top = Path(__file__).resolve().parents[1]
+    in_checkout = top / "book" / PAGE
+    if in_checkout.is_file():
+        return in_checkout
+    installed = files("rvae-stem-book") or ()
+    page = next(file for file in installed if file.name == PAGE)
+    return Path(page.locate())
 
 
 def _write_report(folder: Path, notebook, title: str) -> None:
     """The tagged cells as one page, which needs nothing from elsewhere, and their figures."""
-    from nbconvert import HTMLExporter
-    from nbformat.v4 import new_markdown_cell
-
+    figures = folder / "figures"
+    figures.mkdir()
     cells = []
-    (folder / "figures").mkdir()
-    for cell in [c for c in notebook.cells if "report" in c.metadata.get("tags", ())]:
-        cells.append(cell)
-        cell.outputs = [o for o in cell.get("outputs", ()) if WIDGET not in o.get("data", ())]
-        if settings := cell.metadata.get("mystnb"):
-            cell.metadata["alt"] = settings["image"]["alt"]
-            cells.append(new_markdown_cell(f"*{settings['figure']['caption']}*"))
-            shown = [o.data["image/png"] for o in cell.outputs if "image/png" in o.get("data", ())]
-            path = folder / "figures" / f"{settings['figure']['name'][4:]}.png"
-            path.write_bytes(b64decode(shown[0]))
+    for cell in notebook.cells:
+        tags = cell.metadata.get("tags", ())
+        if "report" in tags:
+            cells += _report_cells(cell, figures)
     notebook.cells = cells
     notebook.metadata = {}
+    body = _as_html(notebook)
+    frame = Template(FRAME.read_text(encoding="utf-8"))
+    page = frame.substitute(title=escape(title), body=body)
+    (folder / "report.html").write_text(page, encoding="utf-8")
+
+
+def _report_cells(cell, figures: Path) -> list:
+    """The cell as it stands in the report; one with a figure, which is saved, has its caption."""
+    from nbformat.v4 import new_markdown_cell
+
+    outputs = cell.get("outputs", ())
+    cell.outputs = [output for output in outputs if WIDGET not in output.get("data", ())]
+    settings = cell.metadata.get("mystnb")
+    if not settings:
+        return [cell]
+    cell.metadata["alt"] = settings["image"]["alt"]
+    figure = settings["figure"]
+    caption = new_markdown_cell(f"*{figure['caption']}*")
+    name = figure["name"][4:]  # without "fig-"
+    path = figures / f"{name}.png"
+    path.write_bytes(_first_picture(cell))
+    return [cell, caption]
+
+
+def _first_picture(cell) -> bytes:
+    outputs = [output for output in cell.outputs if "image/png" in output.get("data", ())]
+    first = outputs[0]
+    return b64decode(first.data["image/png"])
+
+
+def _as_html(notebook) -> str:
+    from nbconvert import HTMLExporter
+
     exporter = HTMLExporter(template_name="basic", exclude_input=True, exclude_output_prompt=True)
     body, _ = exporter.from_notebook_node(notebook)
-    page = Template(FRAME.read_text(encoding="utf-8")).substitute(title=escape(title), body=body)
-    (folder / "report.html").write_text(page, encoding="utf-8")
+    return body
 
 
 if __name__ == "__main__":

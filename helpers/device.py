@@ -15,9 +15,13 @@ def pick_device(device: str) -> str:
     """
     if device not in ("auto", "cpu", "cuda"):
         raise ValueError(f'device={device!r}, but "auto", "cpu" or "cuda" is needed')
-    if device == "cuda" and not torch.cuda.is_available():
+    if device == "cpu":
+        return "cpu"
+    if torch.cuda.is_available():
+        return "cuda"
+    if device == "cuda":
         raise ValueError('device="cuda", but PyTorch finds no GPU here: use "auto" or "cpu"')
-    return "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
+    return "cpu"
 
 
 @contextmanager

@@ -17,8 +17,8 @@ def as_image(image) -> np.ndarray:
     Parameters
     ----------
     image : numpy.ndarray or hyperspy Signal2D
-        One image. A few missing pixels (NaN or infinite, at most 1 %) are filled from the nearest
-        valid one, with a warning that counts them.
+        One image. A few missing pixels (NaN, infinite or masked, at most 1 %) are filled from
+        the nearest valid one, with a warning that counts them.
 
     Raises
     ------
@@ -29,32 +29,60 @@ def as_image(image) -> np.ndarray:
     if values.dtype.kind not in "biuf":
         raise ValueError(f"the image holds {values.dtype} values, but real numbers are needed")
     values = values.astype(np.float32)
-    missing = ~np.isfinite(values)
-    count = missing.sum()
+    is_missing = ~np.isfinite(values)
+    count = is_missing.sum()
     if count > LARGEST_SHARE_OF_NAN * values.size:
-        most = f"at most {LARGEST_SHARE_OF_NAN:.0%} can be filled: crop the image to its valid part"
-        raise ValueError(f"{count} of {values.size} pixels are NaN or infinite, but {most}")
+        message = (
+            f"{count} of {values.size} pixels are NaN or infinite, but "
+            f"at most {LARGEST_SHARE_OF_NAN:.0%} can be filled: crop the image to its valid part"
+        )
+        raise ValueError(message)
     if count:
         warnings.warn(f"{count} NaN or infinite pixels were filled from neighbours", stacklevel=2)
-        _, nearest = ndimage.distance_transform_edt(missing, return_indices=True)
-        values = values[tuple(nearest)]
+        values = _filled_from_nearest(values, is_missing)
     if values.min() == values.max():
         raise ValueError(f"the image is constant ({values.flat[0]:g}): is it the right signal?")
     return values
 
 
+def _filled_from_nearest(values: np.ndarray, is_missing: np.ndarray) -> np.ndarray:
+    """A copy in which each missing pixel has the value of the nearest valid one."""
+    _, nearest = ndimage.distance_transform_edt(is_missing, return_indices=True)
+    row, column = nearest
+    return values[row, column]
+
+
 def one_frame(image) -> np.ndarray:
-    """The values of `image` as they are; a ValueError unless they are (rows, columns)."""
-    values = np.asarray(getattr(image, "data", image))
+    """The values of `image`, masked ones as NaN; a ValueError unless they are (rows, columns)."""
+    # The attribute `data` of a masked array is all its values, without the mask.
+    is_masked_array = isinstance(image, np.ma.MaskedArray)
+    data = image if is_masked_array else getattr(image, "data", image)
+    values = _without_mask(data)
     if values.ndim != 2 or values.size == 0:
-        found = f"the image has shape {values.shape}, but (rows, columns) is needed"
-        raise ValueError(f"{found}: take one frame, or the mean of align_stack(stack)")
+        message = (
+            f"the image has shape {values.shape}, but (rows, columns) is needed: "
+            f"take one frame, or the mean of align_stack(stack)"
+        )
+        raise ValueError(message)
+    return values
+
+
+def _without_mask(data) -> np.ndarray:
+    """A plain array of the values as they are, but NaN for a masked real number."""
+    values = np.asarray(data)
+    is_masked = np.ma.getmask(data)
+    if values.dtype.kind not in "biuf" or not np.any(is_masked):
+        return values
+    holds_nan = values.dtype.kind == "f"
+    values = values.astype(values.dtype if holds_nan else np.float64)
+    values[is_masked] = np.nan
     return values
 
 
 def frames_of(stack):
     """The values of a stack as they are: of a lazy one nothing is read."""
-    values = stack.data if hasattr(stack, "axes_manager") else stack
+    is_signal = hasattr(stack, "axes_manager")
+    values = stack.data if is_signal else stack
     return values if hasattr(values, "ndim") else np.asarray(values)
 
 
@@ -66,65 +94,93 @@ def as_positions(positions) -> np.ndarray:
     ValueError
         If the shape is not (N, 2), N is zero, or no position is finite.
     """
-    values = np.asarray(getattr(positions, "positions", positions), dtype=np.float64)
-    finite = np.isfinite(values)
-    if values.ndim != 2 or values.shape[1] != 2 or not finite.all(axis=1).any():
-        found = f"positions have shape {values.shape} and {finite.sum()} finite numbers"
-        wanted = "(N, 2) is needed, one [row, column] in pixels a column: locate the columns again"
-        raise ValueError(f"{found}, but {wanted}")
+    coordinates = getattr(positions, "positions", positions)
+    values = np.asarray(coordinates, dtype=np.float64)
+    is_finite = np.isfinite(values)
+    is_list_of_pairs = values.ndim == 2 and values.shape[1] == 2
+    if not is_list_of_pairs or not is_finite.all(axis=1).any():
+        message = (
+            f"positions have shape {values.shape} and {is_finite.sum()} finite numbers, "
+            f"but (N, 2) is needed, one [row, column] in pixels a column: locate the columns again"
+        )
+        raise ValueError(message)
     return values
 
 
 def one_each(values, positions, name: str) -> np.ndarray:
     """Return `values` (N,) as float64; a ValueError unless there is one for each position."""
-    values, count = np.asarray(values, dtype=np.float64), len(as_positions(positions))
+    values = np.asarray(values, dtype=np.float64)
+    count = len(as_positions(positions))
     if values.shape != (count,):
-        found = f"{name} has shape {values.shape}, but ({count},) is needed, one number a column"
-        raise ValueError(f"{found}: pass positions[kept], as cut_subimages kept them")
+        message = (
+            f"{name} has shape {values.shape}, but ({count},) is needed, one number a column: "
+            f"pass positions[kept], as cut_subimages kept them"
+        )
+        raise ValueError(message)
     return values
 
 
 def as_whole(name: str, value, least: int, most: float = np.inf) -> int:
     """Return `value` as an int; a ValueError unless it is a whole number within the limits."""
-    if not (isinstance(value, Real) and least <= value <= most and value % 1 == 0):
-        limits = f"of at least {least}" if most == np.inf else f"from {least} to {most}"
-        raise ValueError(f"{name}={value!r}, but a whole number {limits} is needed")
-    return int(value)
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    if is_number and least <= value <= most and value % 1 == 0:
+        return int(value)
+    if most == np.inf:
+        limits = f"of at least {least}"
+    else:
+        limits = f"from {least} to {most}"
+    raise ValueError(f"{name}={value!r}, but a whole number {limits} is needed")
 
 
 def as_positive(name: str, value) -> float:
     """Return `value` as a float; a ValueError unless it is a finite number greater than 0."""
-    if not (isinstance(value, Real) and value is not True and 0 < value < np.inf):
-        raise ValueError(f"{name}={value!r}, but a number greater than 0 is needed")
-    return float(value)
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    if is_number and 0 < value < np.inf:
+        return float(value)
+    raise ValueError(f"{name}={value!r}, but a number greater than 0 is needed")
 
 
 def as_stack(stack, window_px: int | None = None):
     """Return `stack` as it is; a ValueError unless it is (M, w, w), of `window_px` if given."""
     shape = np.shape(stack)
-    side = window_px or (shape[-1] if shape else 0)
+    side = window_px
+    if not side:
+        side = shape[-1] if shape else 0
     if len(shape) != 3 or shape[0] == 0 or shape[1:] != (side, side):
-        found = f"the sub-images have shape {shape}, but (M, {side}, {side}) is needed"
-        cut = f"cut_subimages(image, positions, {side})"
-        raise ValueError(f"{found}: cut them with {cut}, or pass one motif as motif[None]")
+        message = (
+            f"the sub-images have shape {shape}, but (M, {side}, {side}) is needed: "
+            f"cut them with cut_subimages(image, positions, {side}), "
+            f"or pass one motif as motif[None]"
+        )
+        raise ValueError(message)
     return stack
 
 
 def neighbour_distance(positions: np.ndarray) -> np.ndarray:
     """Distance (N,) of each of N points from the nearest other one; infinite for one alone."""
-    return cKDTree(positions).query(positions, k=2)[0][:, 1]
+    tree = cKDTree(positions)
+    # The nearest point to each one is that point itself.
+    distances_px, _ = tree.query(positions, k=2)
+    return distances_px[:, 1]
 
 
 def median_spacing(positions: np.ndarray, alone: float = np.nan) -> float:
     """Median distance of points (N, 2) from their nearest neighbours; `alone` if there are none."""
-    finite = positions[np.isfinite(positions).all(axis=1)]
-    spacing = np.median(neighbour_distance(finite)) if len(finite) > 1 else 0
-    return float(spacing) if spacing > 0 else alone
+    is_finite = np.isfinite(positions).all(axis=1)
+    finite = positions[is_finite]
+    if len(finite) < 2:
+        return alone
+    distances_px = neighbour_distance(finite)
+    spacing_px = np.median(distances_px)
+    return float(spacing_px) if spacing_px > 0 else alone
 
 
 def border_distance(positions: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """How far (N,) inside the outermost pixel centres the positions lie; negative outside."""
-    return np.minimum(positions, np.array(shape) - 1 - positions).min(axis=1)
+    from_top_left = positions
+    from_bottom_right = np.array(shape) - 1 - positions
+    nearest = np.minimum(from_top_left, from_bottom_right)
+    return nearest.min(axis=1)
 
 
 def pixel_size_nm(image) -> float | None:
@@ -132,11 +188,19 @@ def pixel_size_nm(image) -> float | None:
     if not hasattr(image, "axes_manager"):
         return None
     axis = image.axes_manager.signal_axes[0]
-    return float(axis.scale) if str(axis.units) == "nm" else None
+    if str(axis.units) != "nm":
+        return None
+    return float(axis.scale)
 
 
 def warn_of_other_pixel_size(trained_nm: float | None, given_nm: float | None) -> None:
     """Warn when an image is sampled otherwise than the one that a model was trained on."""
-    if trained_nm and given_nm and abs(given_nm / trained_nm - 1) > PIXEL_SIZE_TOLERANCE:
-        sizes = f"trained at {trained_nm:g} nm a pixel, this stack has {given_nm:g} nm"
-        warnings.warn(f"the model was {sizes}: resample to the model's pixel size", stacklevel=3)
+    if not trained_nm or not given_nm:
+        return
+    ratio = given_nm / trained_nm
+    if abs(ratio - 1) > PIXEL_SIZE_TOLERANCE:
+        message = (
+            f"the model was trained at {trained_nm:g} nm a pixel, "
+            f"this stack has {given_nm:g} nm: resample to the model's pixel size"
+        )
+        warnings.warn(message, stacklevel=3)

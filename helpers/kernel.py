@@ -14,7 +14,8 @@ class QuietKernelManager(AsyncKernelManager):
 
     @default("transport_encryption")
     def _encrypt_where_possible(self) -> str:
-        return "auto" if zmq.has("curve") else "disabled"
+        can_encrypt = zmq.has("curve")
+        return "auto" if can_encrypt else "disabled"
 
     async def shutdown_kernel(self, now: bool = False, restart: bool = False) -> None:
         """Ask the kernel to end, and kill it if it does not within some seconds."""

@@ -1,5 +1,6 @@
 """Every format comes in as float32 on axes in nm, and every broken file as a clear ValueError."""
 
+import logging
 import warnings
 
 import make_files
@@ -8,6 +9,7 @@ import pytest
 
 from helpers import load_image
 from helpers.files import read
+from helpers.images import as_image, as_whole, one_frame
 
 IMAGE = np.random.default_rng(5).poisson(20.0, (18, 25)).astype(np.float32)
 STACK = np.stack([IMAGE, IMAGE[::-1], IMAGE + 1])
@@ -21,6 +23,12 @@ def make_signal(values, *, scale=0.02, units="nm", title="ADF"):
     for axis in signal.axes_manager.signal_axes:
         axis.scale, axis.units = scale, units
     return signal
+
+
+def make_signal_of_masked(values):
+    import hyperspy.api as hs
+
+    return hs.signals.Signal2D(values)
 
 
 def save_with_hyperspy(path, values, **options):
@@ -193,6 +201,71 @@ def test_a_large_file_stays_on_disk(tmp_path, monkeypatch, ending):
     assert stack._lazy
     assert stack.data.dtype == np.float32
     np.testing.assert_array_equal(stack.data.compute(), STACK)
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64", "uint8", "int64"])
+@pytest.mark.parametrize("wrap", [lambda values: values, make_signal_of_masked])
+def test_masked_pixels_are_missing_pixels(kind, wrap):
+    values = np.arange(400, dtype="float64").reshape(20, 20) % 200
+    values[5, 7] = 255  # a hot pixel, masked
+    masked = np.ma.masked_equal(values.astype(kind), 255)
+    with pytest.warns(UserWarning, match="1 NaN or infinite pixels were filled"):
+        image = as_image(wrap(masked))
+    assert isinstance(image, np.ndarray) and not isinstance(image, np.ma.MaskedArray)
+    assert image.dtype == np.float32 and image.max() < 200
+    assert image[5, 7] in (values[4, 7], values[6, 7], values[5, 6], values[5, 8])
+    is_valid = ~np.ma.getmaskarray(masked)
+    np.testing.assert_array_equal(image[is_valid], values[is_valid])
+    assert masked.data[5, 7] == 255  # what was handed in is not changed
+    assert np.isnan(one_frame(masked)[5, 7])
+
+
+def test_too_many_masked_pixels_are_refused_and_an_empty_mask_is_none():
+    masked = np.ma.masked_less(IMAGE.astype(int), 20)
+    with pytest.raises(ValueError, match="pixels are NaN or infinite, but at most 1% can be"):
+        as_image(masked)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_array_equal(as_image(np.ma.masked_less(IMAGE, -1)), IMAGE)
+
+
+@pytest.mark.parametrize("value", [True, False, np.True_, 1.5, np.nan, np.inf, "1", None])
+def test_what_is_no_whole_number_is_refused(value):
+    with pytest.raises(ValueError, match="count=.*a whole number of at least 0 is needed"):
+        as_whole("count", value, 0)
+    assert as_whole("count", np.int64(3), 0) == as_whole("count", 3.0, 0, 3) == 3
+
+
+def test_the_log_level_of_hyperspy_is_as_before(tmp_path):
+    import hyperspy.api as hs
+
+    make_signal(IMAGE).save(tmp_path / "image.hspy")
+    (tmp_path / "broken.hspy").write_bytes(b"nonsense")
+    logger = logging.getLogger("hyperspy")
+    before = logger.level
+    try:
+        hs.set_log_level("INFO")
+        handlers = list(logger.handlers)
+        load_image(tmp_path / "image.hspy")
+        assert logger.level == logging.INFO
+        with pytest.raises(ValueError, match="could not be read"):
+            load_image(tmp_path / "broken.hspy")
+        assert logger.level == logging.INFO and logger.handlers == handlers
+        with read._quiet_hyperspy():
+            assert logger.level == logging.ERROR
+    finally:
+        logger.setLevel(before)
+
+
+@pytest.mark.parametrize("navigates", ["00", "000", "100", "001", "110"])
+def test_axes_come_in_the_order_of_the_array(navigates):
+    import hyperspy.api as hs
+
+    sizes = (2, 3, 4)[: len(navigates)]
+    flags = [flag == "1" for flag in navigates]
+    axes = [{"size": n, "navigate": flag} for n, flag in zip(sizes, flags, strict=True)]
+    signal = hs.signals.BaseSignal(np.zeros(sizes), axes=axes)
+    assert tuple(axis.size for axis in read.axes_of(signal)) == sizes
 
 
 def test_metadata_comes_along(tmp_path):

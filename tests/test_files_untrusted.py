@@ -11,6 +11,7 @@ from test_files_load import IMAGE, WRITERS, make_signal
 
 from helpers import fetch, load_image
 from helpers.files import untrusted as apart
+from helpers.files.read import axes_of
 
 
 @pytest.mark.parametrize("ending", ["hspy", "dm3", "tif"])
@@ -19,7 +20,7 @@ def test_a_child_reads_the_same(tmp_path, ending):
     WRITERS[ending](path, IMAGE)
     here, there = load_image(path), load_image(path, untrusted=True)
     assert np.array_equal(here.data, there.data) and there.data.dtype == np.float32
-    for one, other in zip(here.axes_manager._axes, there.axes_manager._axes, strict=True):
+    for one, other in zip(axes_of(here), axes_of(there), strict=True):
         assert (one.scale, str(one.units)) == (other.scale, str(other.units))
 
 

@@ -12,8 +12,9 @@ def new_folder(path, *, overwrite: bool = False):
     path = Path(path)
     if path.exists() and not overwrite:
         raise ValueError(f"{path} exists already: choose another name, or pass overwrite=True")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=path.parent, prefix=f"{path.name}.") as scratch:
+    parent = path.parent
+    parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=parent, prefix=f"{path.name}.") as scratch:
         new = Path(scratch) / path.name
         new.mkdir()
         yield new

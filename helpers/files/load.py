@@ -8,9 +8,13 @@ from .untrusted import read_in_child
 
 
 def load_image(
-    path: str | Path, *, pixel_size_nm: float | None = None, signal: int | str | None = None,
-    lazy: bool | None = None, untrusted: bool = False,
-):  # fmt: skip
+    path: str | Path,
+    *,
+    pixel_size_nm: float | None = None,
+    signal: int | str | None = None,
+    lazy: bool | None = None,
+    untrusted: bool = False,
+):
     """Load one image, or one stack of images, from a microscope file.
 
     Parameters

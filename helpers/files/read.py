@@ -1,9 +1,11 @@
 """Read a microscope file: choose the signal, check that it is an image, calibrate its axes."""
 
 import glob
+import logging
 import math
 import re
 import warnings
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -28,36 +30,75 @@ _UNSAFE_SUFFIXES = {".nc", ".mrcz"}
 
 def read_image(path: Path, *, pixel_size_nm=None, signal=None, lazy: bool | None = None):
     """What `load_image` returns, with its errors and warnings."""
-    chosen = _choose(_read(path, lazy), signal, path)
-    _check_is_image(chosen, path)
-    return _plain_signal(chosen, pixel_size_nm, path)
+    _refuse_unsafe(path)
+    with _quiet_hyperspy():
+        # Nested, so that the signals that are not chosen leave the memory.
+        chosen = _choose(_read(path, lazy), signal, path)
+        _check_is_image(chosen, path)
+        return _plain_signal(chosen, pixel_size_nm, path)
 
 
-def _read(path: Path, lazy: bool | None) -> list:
-    """All signals of a file; whatever the reader raises becomes a ValueError with the file name."""
+def axes_of(signal) -> list:
+    """The axes in the order of the array: frames, rows, columns."""
+    manager = signal.axes_manager
+    axes = [*manager.navigation_axes, *manager.signal_axes]
+    return sorted(axes, key=lambda axis: axis.index_in_array)
+
+
+def _refuse_unsafe(path: Path) -> None:
     suffix = path.suffix.lower()
     if suffix in _UNSAFE_SUFFIXES:
         raise ValueError(f"{path} is not read, as its format can carry program code: export a .tif")
     if path.is_dir() and suffix != ".zspy":
         raise ValueError(f"{path} is a folder: name one file in it")
+
+
+@contextmanager
+def _quiet_hyperspy():
+    """Let HyperSpy tell of errors alone inside the block, and afterwards as much as before."""
+    # Its import sets the level, and so must come first.
+    import hyperspy.api  # noqa: F401
+
+    logger = logging.getLogger("hyperspy")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _read(path: Path, lazy: bool | None) -> list:
+    """All signals of a file; whatever the reader raises becomes a ValueError with the file name."""
     import hyperspy.api as hs
 
-    hs.set_log_level("ERROR")
-    options = {"lazy": _size_bytes(path) > LAZY_ABOVE_BYTES if lazy is None else bool(lazy)}
-    if suffix == ".hspy" or path.is_dir():
-        options["mode"] = "r"  # else a lazy file is opened for writing
+    suffix = path.suffix.lower()
+    options = _reader_options(path, lazy)
     try:
         if suffix == ".zspy":
             _refuse_pickled_arrays(path)
         if suffix == ".mrc":
             _refuse_short_mrc(path)
-            options["file_format"] = "MRC"  # two readers claim this ending
         loaded = hs.load(path, **options)
     except Exception as error:
-        failure = f"{path} could not be read ({type(error).__name__}: {error})"
-        remedy = "is it damaged, or of another format than its ending? Export it again"
-        raise ValueError(f"{failure}: {remedy}") from error
+        message = (
+            f"{path} could not be read ({type(error).__name__}: {error}): "
+            f"is it damaged, or of another format than its ending? Export it again"
+        )
+        raise ValueError(message) from error
     return loaded if isinstance(loaded, list) else [loaded]
+
+
+def _reader_options(path: Path, lazy: bool | None) -> dict:
+    if lazy is None:
+        lazy = _size_bytes(path) > LAZY_ABOVE_BYTES
+    options = {"lazy": bool(lazy)}
+    suffix = path.suffix.lower()
+    if suffix == ".hspy" or path.is_dir():
+        options["mode"] = "r"  # else a lazy file is opened for writing
+    if suffix == ".mrc":
+        options["file_format"] = "MRC"  # two readers claim this ending
+    return options
 
 
 def _size_bytes(path: Path) -> int:
@@ -73,37 +114,51 @@ def _refuse_pickled_arrays(path: Path) -> None:
     """Zarr can store arrays as pickles, which run code when they are read: look before reading."""
     import zarr
 
-    store = zarr.ZipStore(str(path), mode="r") if path.is_file() else zarr.DirectoryStore(str(path))
-    for _, array in zarr.open_group(store, mode="r").arrays(recurse=True):
-        codecs = [*(array.filters or []), array.compressor]
-        if any("pickle" in codec.codec_id for codec in codecs if codec is not None):
+    if path.is_file():
+        store = zarr.ZipStore(str(path), mode="r")
+    else:
+        store = zarr.DirectoryStore(str(path))
+    group = zarr.open_group(store, mode="r")
+    for _, array in group.arrays(recurse=True):
+        filters = array.filters or []
+        codecs = [*filters, array.compressor]
+        names = [codec.codec_id for codec in codecs if codec is not None]
+        if any("pickle" in name for name in names):
             raise ValueError(f"the array {array.path} is pickled, and could run code if read")
     store.close()
 
 
 def _refuse_short_mrc(path: Path) -> None:
     """A damaged .mrc header can claim a size that keeps its reader busy for minutes."""
-    claimed = math.prod(int(count) for count in np.fromfile(path, "<u4", 3))
+    shape = np.fromfile(path, "<u4", 3)
+    claimed = math.prod(int(count) for count in shape)
     if claimed > _size_bytes(path):
         raise ValueError(f"its header claims {claimed} pixels, more than the file has bytes")
 
 
 def _choose(signals: list, wanted: int | str | None, path: Path):
     """The one signal, or that with the index or title `wanted`."""
-    titles = [str(s.metadata.get_item("General.title", "")) for s in signals]
-    matches = [s for n, s in enumerate(signals) if wanted in (None, n, titles[n])]
+    titles = [str(signal.metadata.get_item("General.title", "")) for signal in signals]
+    matches = []
+    for index, signal in enumerate(signals):
+        if wanted in (None, index, titles[index]):
+            matches.append(signal)
     if len(matches) == 1:
         return matches[0]
-    found = "several signals" if matches else "no signal"
-    message = f"signal={wanted!r} names {found} of {path}, which holds {len(signals)} signals:"
-    for n, s in enumerate(signals):
-        message += f"\n  {n}: {titles[n] or '(no title)'}, shape {s.data.shape}"
+    number = "several signals" if matches else "no signal"
+    lines = [f"signal={wanted!r} names {number} of {path}, which holds {len(signals)} signals:"]
+    for index, signal in enumerate(signals):
+        title = titles[index] or "(no title)"
+        lines.append(f"  {index}: {title}, shape {signal.data.shape}")
+    message = "\n".join(lines)
     raise ValueError(message)
 
 
 def _check_is_image(signal, path: Path) -> None:
     """Refuse, with a way out, what is not a grey-level image or a stack of them."""
-    kind, shape, manager = signal.data.dtype, signal.data.shape, signal.axes_manager
+    kind = signal.data.dtype
+    shape = signal.data.shape
+    manager = signal.axes_manager
     # Three signal axes: a stack in a format that does not tell frames from rows (NCEM's .emd).
     is_image = manager.signal_dimension == 2 or manager.signal_dimension == len(shape) == 3
     faults = [
@@ -122,34 +177,55 @@ def _plain_signal(signal, pixel_size_nm: float | None, path: Path):
     """A plain Signal2D, float32, with the metadata of `signal`, calibrated, and nothing else."""
     from hyperspy.signals import LazySignal2D, Signal2D
 
-    axes = signal.axes_manager._axes  # in the order of the array: frames, rows, columns
-    kind = LazySignal2D if signal._lazy else Signal2D
-    frames = [axis.get_axis_dictionary() | {"navigate": True} for axis in axes[:-2]]
-    plain_axes = frames + _calibrated(axes[-2:], pixel_size_nm, path)
-    about, original = signal.metadata.as_dictionary(), signal.original_metadata.as_dictionary()
-    data = signal.data.astype(np.float32)
-    return kind(data, axes=plain_axes, metadata=about, original_metadata=original)
+    *frames, rows, columns = axes_of(signal)
+    # NCEM's format takes that of the frames for a signal axis.
+    frames = [axis.get_axis_dictionary() | {"navigate": True} for axis in frames]
+    rows_and_columns = _calibrated([rows, columns], pixel_size_nm, path)
+    plain = LazySignal2D if signal._lazy else Signal2D
+    return plain(
+        signal.data.astype(np.float32),
+        axes=[*frames, *rows_and_columns],
+        metadata=signal.metadata.as_dictionary(),
+        original_metadata=signal.original_metadata.as_dictionary(),
+    )
 
 
 def _calibrated(axes, pixel_size_nm: float | None, path: Path) -> list[dict]:
     """Rows and columns in nm, or in px with scale 1 where the file gives no usable unit."""
-    new, found = [], []
-    for axis in axes:  # one of unequal steps has no scale
-        scale, offset = (axis.scale, axis.offset) if axis.is_uniform else (math.nan, 0.0)
-        nm = _NM_PER_UNIT.get(re.sub(r"[\s\[\]]", "", str(axis.units)).lower(), math.nan)
-        new.append({"scale": scale * nm, "offset": offset * nm, "units": "nm"})
-        found.append(f"{scale:.6g} {str(axis.units)!r}")
+    calibrations = [_calibration_nm(axis) for axis in axes]
     if pixel_size_nm is not None:
-        new = [{"scale": pixel_size_nm, "units": "nm"}] * 2
-    elif not all(0 < axis["scale"] < math.inf for axis in new):
-        new = [{"scale": 1.0, "units": "px"}] * 2
-        sizes = f"{path.name}: the pixel size (rows, columns) of {', '.join(found)} is no length"
-        remedy = "the axes stay in px; give pixel_size_nm= if you know it"
-        warnings.warn(f"{sizes}: {remedy}", stacklevel=5)
-    rows, columns = (axis["scale"] for axis in new)
-    if abs(rows - columns) > UNEQUAL_SCALES * max(rows, columns):
-        spaced = f"{path.name}: rows are {rows:.6g} nm apart, columns {columns:.6g} nm"
-        remedy = "resample to square pixels, or give pixel_size_nm= if the file is wrong"
-        warnings.warn(f"{spaced}: {remedy}", stacklevel=5)
+        calibrations = [{"scale": pixel_size_nm, "units": "nm"}] * 2
+    elif not all(0 < calibration["scale"] < math.inf for calibration in calibrations):
+        calibrations = [{"scale": 1.0, "units": "px"}] * 2
+        sizes = ", ".join(f"{_scale_of(axis):.6g} {str(axis.units)!r}" for axis in axes)
+        message = (
+            f"{path.name}: the pixel size (rows, columns) of {sizes} is no length: "
+            f"the axes stay in px; give pixel_size_nm= if you know it"
+        )
+        warnings.warn(message, stacklevel=5)
+    rows_nm, columns_nm = (calibration["scale"] for calibration in calibrations)
+    if abs(rows_nm - columns_nm) > UNEQUAL_SCALES * max(rows_nm, columns_nm):
+        message = (
+            f"{path.name}: rows are {rows_nm:.6g} nm apart, columns {columns_nm:.6g} nm: "
+            f"resample to square pixels, or give pixel_size_nm= if the file is wrong"
+        )
+        warnings.warn(message, stacklevel=5)
     plain = [{"name": axis.name, "size": axis.size, "navigate": False} for axis in axes]
-    return [axis | calibration for axis, calibration in zip(plain, new, strict=True)]
+    return [axis | calibration for axis, calibration in zip(plain, calibrations, strict=True)]
+
+
+def _calibration_nm(axis) -> dict:
+    """Scale and offset in nm; NaN where the unit is no length."""
+    units = re.sub(r"[\s\[\]]", "", str(axis.units))
+    nm_per_unit = _NM_PER_UNIT.get(units.lower(), math.nan)
+    offset = axis.offset if axis.is_uniform else 0.0
+    return {
+        "scale": _scale_of(axis) * nm_per_unit,
+        "offset": offset * nm_per_unit,
+        "units": "nm",
+    }
+
+
+def _scale_of(axis) -> float:
+    """The step of an axis; NaN for one of unequal steps, which has none."""
+    return axis.scale if axis.is_uniform else math.nan

@@ -37,66 +37,99 @@ def fetch(name: str) -> Path:
     files = _registry()
     expected = files.registry.get(name)
     if expected is None:
-        raise ValueError(_unknown(name, sorted(files.registry)))
-    for folder in (_shipped(), _own_folder()):
-        if (folder / name).is_file():
-            return _verified(folder / name, expected)
+        known = sorted(files.registry)
+        raise ValueError(_unknown(name, known))
+    shipped = _shipped()
+    for folder in (shipped, _own_folder()):
+        path = folder / name
+        if path.is_file():
+            return _verified(path, expected)
     cached = files.abspath / name
     # A damaged copy in the cache is no error: it is simply downloaded again.
     if cached.is_file() and pooch.hashes.hash_matches(str(cached), expected):
         return cached
     if name not in files.urls:
-        remedy = "install the package again, or set RVAE_STEM_DATA to a folder that holds the file"
-        raise FileNotFoundError(f"{name} is shipped, but not in {_shipped()}: {remedy}")
+        message = (
+            f"{name} is shipped, but not in {shipped}: "
+            f"install the package again, or set RVAE_STEM_DATA to a folder that holds the file"
+        )
+        raise FileNotFoundError(message)
     return _download(cached, expected, files.urls[name])
 
 
 def _shipped() -> Path:
     """The folder of shipped files: inside an installed wheel, or ``data`` in a checkout."""
     installed = _CHECKOUT / "helpers" / "data"
-    return installed if (installed / "registry.txt").is_file() else _CHECKOUT / "data"
+    is_installed = (installed / "registry.txt").is_file()
+    return installed if is_installed else _CHECKOUT / "data"
 
 
 def _registry() -> pooch.Pooch:
     """The cache, with name, checksum and, for files that are not shipped, address of each file."""
-    files = pooch.create(pooch.os_cache("rvae-stem-book"), base_url="", env="RVAE_STEM_CACHE")
+    cache = pooch.os_cache("rvae-stem-book")
+    files = pooch.create(cache, base_url="", env="RVAE_STEM_CACHE")
     files.load_registry(_shipped() / "registry.txt")
     return files
 
 
 def _own_folder() -> Path:
     """The folder that RVAE_STEM_DATA names; that of the shipped files if it names none."""
-    own = Path(os.environ.get("RVAE_STEM_DATA") or _shipped()).expanduser()
+    named = os.environ.get("RVAE_STEM_DATA")
+    if not named:
+        return _shipped()
+    own = Path(named).expanduser()
     return own if own.is_dir() else _CHECKOUT / own
 
 
 def _verified(path: Path, expected: str) -> Path:
-    found = f"sha256:{pooch.file_hash(str(path))}"
+    checksum = pooch.file_hash(str(path))
+    found = f"sha256:{checksum}"
     if found != expected:
-        remedy = "restore the file, or remove it, or unset RVAE_STEM_DATA if it lies there"
-        raise ValueError(f"{path} has the checksum {found}, registered is {expected}: {remedy}")
+        message = (
+            f"{path} has the checksum {found}, registered is {expected}: "
+            f"restore the file, or remove it, or unset RVAE_STEM_DATA if it lies there"
+        )
+        raise ValueError(message)
     return path
 
 
 def _download(target: Path, expected: str, url: str) -> Path:
+    name = target.name
     now = os.environ.get("RVAE_STEM_DATA") or "not set"
-    own_folder = f"a folder, and set RVAE_STEM_DATA to that folder (now: {now})"
-    by_hand = f"download {url} by hand as {target.name} into {own_folder}"
-    pooch.get_logger().setLevel("WARNING")  # its notice would put this computer's path on a page
+    logger = pooch.get_logger()
+    logger.setLevel("WARNING")  # its notice would put this computer's path on a page
     try:
-        if os.environ.get("RVAE_STEM_OFFLINE", "0") not in ("", "0"):
-            raise ConnectionError("RVAE_STEM_OFFLINE is set")
-        return Path(pooch.retrieve(url, expected, fname=target.name, path=target.parent))
+        return _retrieve(target, expected, url)
     except ValueError as error:  # pooch has removed what came
-        wrong = f"what {url} sent is not the registered {target.name}"
-        raise ValueError(f"{wrong}: {error}; try again, or {by_hand}") from error
+        message = (
+            f"what {url} sent is not the registered {name}: {error}; try again, "
+            f"or download {url} by hand as {name} "
+            f"into a folder, and set RVAE_STEM_DATA to that folder (now: {now})"
+        )
+        raise ValueError(message) from error
     except OSError as error:  # requests' errors are OSErrors: no network, 404, no room on the disk
-        failure = f"{target.name} could not be downloaded ({error})"
-        raise FileNotFoundError(f"{failure}: mend that, or {by_hand}") from error
+        message = (
+            f"{name} could not be downloaded ({error}): mend that, "
+            f"or download {url} by hand as {name} "
+            f"into a folder, and set RVAE_STEM_DATA to that folder (now: {now})"
+        )
+        raise FileNotFoundError(message) from error
+
+
+def _retrieve(target: Path, expected: str, url: str) -> Path:
+    offline = os.environ.get("RVAE_STEM_OFFLINE", "0")
+    if offline not in ("", "0"):
+        raise ConnectionError("RVAE_STEM_OFFLINE is set")
+    path = pooch.retrieve(url, expected, fname=target.name, path=target.parent)
+    return Path(path)
 
 
 def _unknown(name, known: list[str]) -> str:
-    lower = {key.lower(): key for key in known}
-    near = [lower[key] for key in difflib.get_close_matches(str(name).lower(), lower, cutoff=0.5)]
-    hint = f"did you mean {', '.join(near)}? " if near else ""
-    return f"{name!r} is not the bare name of a registered file; {hint}Known: {', '.join(known)}"
+    """The message that `name` is not registered, with the names nearest to it."""
+    in_lower_case = {key.lower(): key for key in known}
+    wanted = str(name).lower()
+    near = difflib.get_close_matches(wanted, in_lower_case, cutoff=0.5)
+    suggested = ", ".join(in_lower_case[key] for key in near)
+    hint = f"did you mean {suggested}? " if near else ""
+    listed = ", ".join(known)
+    return f"{name!r} is not the bare name of a registered file; {hint}Known: {listed}"

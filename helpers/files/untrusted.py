@@ -13,7 +13,9 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-LONGEST_S, LARGEST_GIB = 60, 2.0
+LONGEST_S = 60
+LARGEST_GIB = 2.0
+BYTES_IN_GIB = 2**30
 
 
 def read_in_child(path: Path, **options):
@@ -22,8 +24,14 @@ def read_in_child(path: Path, **options):
 
     with TemporaryDirectory() as place:
         target = Path(place) / "image.npz"
-        command = [sys.executable, "-m", __name__, str(path.absolute()), str(target)]
-        command.append(json.dumps(options))
+        command = [
+            sys.executable,
+            "-m",
+            __name__,
+            str(path.absolute()),
+            str(target),
+            json.dumps(options),
+        ]
         try:
             done = subprocess.run(command, capture_output=True, timeout=LONGEST_S)
         except subprocess.TimeoutExpired:
@@ -31,7 +39,8 @@ def read_in_child(path: Path, **options):
         if done.returncode:
             raise ValueError(f"{path} ended its reader: damaged, or over {LARGEST_GIB:g} GiB?")
         with np.load(target, allow_pickle=False) as kept:
-            said, data = json.loads(str(kept["said"])), kept["data"]
+            data = kept["data"]
+            said = json.loads(str(kept["said"]))
     if said["error"]:
         raise ValueError(said["error"])
     for text in said["warnings"]:
@@ -41,20 +50,23 @@ def read_in_child(path: Path, **options):
 
 def _read(path: str, target: str, options: str) -> None:
     """The child: load the image under a limit on memory, and write down what came of it."""
-    from .read import read_image
+    from .read import axes_of, read_image
 
     _limit_memory()
-    said, data = {"error": ""}, np.zeros(0)
+    said = {"error": ""}
+    data = np.zeros(0)
     with warnings.catch_warnings(record=True) as caught:
         try:
             image = read_image(Path(path), **json.loads(options))
             data = np.asarray(image.data)
-            said["axes"] = [axis.get_axis_dictionary() for axis in image.axes_manager._axes]
-            said["about"] = {"General": {"title": image.metadata.get_item("General.title", "")}}
+            said["axes"] = [axis.get_axis_dictionary() for axis in axes_of(image)]
+            title = image.metadata.get_item("General.title", "")
+            said["about"] = {"General": {"title": title}}
         except ValueError as error:
             said["error"] = str(error)
     said["warnings"] = [str(one.message) for one in caught]
-    np.savez(target, data=data, said=json.dumps(said, default=str))
+    said_as_text = json.dumps(said, default=str)
+    np.savez(target, data=data, said=said_as_text)
 
 
 def _limit_memory() -> None:
@@ -62,11 +74,14 @@ def _limit_memory() -> None:
     import hyperspy.api  # noqa: F401  (what it takes is not the file's fault)
     import psutil
 
-    if sys.platform != "win32":
-        import resource
+    if sys.platform == "win32":
+        return
+    import resource
 
-        most = int(psutil.Process().memory_info().vms + LARGEST_GIB * 2**30)
-        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    memory = psutil.Process().memory_info()
+    most_bytes = int(memory.vms + LARGEST_GIB * BYTES_IN_GIB)
+    limits = (most_bytes, most_bytes)  # soft and hard
+    resource.setrlimit(resource.RLIMIT_AS, limits)
 
 
 if __name__ == "__main__":
