@@ -1,7 +1,5 @@
 """Columns are found where they were put, within the error that is stated and near the bound."""
 
-import warnings
-
 import numpy as np
 import pytest
 from benchmarks.gaussians import (
@@ -14,7 +12,7 @@ from benchmarks.gaussians import (
     square_lattice,
 )
 
-from helpers import Columns, locate_columns
+from helpers import locate_columns
 from helpers.simulate.limit import cramer_rao_px
 
 BOUND_PX = cramer_rao_px(AMPLITUDE, SIGMA_PX, BACKGROUND)
@@ -202,36 +200,6 @@ def test_refuses_stacks_and_constants():
         locate_columns(np.ones((3, 64, 64)))
     with pytest.raises(ValueError, match="constant"):
         locate_columns(np.ones((64, 64)), np.zeros((64, 64)))
-
-
-def test_a_table_survives_its_file(found, tmp_path):
-    path = found.save(tmp_path / "columns.csv")
-    assert path.read_text().startswith("row,col,amplitude,sigma_px,background,position_sd_px,prob")
-    again = Columns.load(path)
-    np.testing.assert_allclose(again.positions, found.positions, atol=1e-3)
-    np.testing.assert_allclose(again.probability, found.probability, rtol=1e-5)
-
-
-def test_an_empty_table_survives_its_file(tmp_path):
-    empty = Columns(np.empty((0, 2)), *np.empty((5, 0)))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        again = Columns.load(empty.save(tmp_path / "none.csv"))
-    assert len(again) == 0 and again.positions.shape == (0, 2)
-
-
-@pytest.mark.parametrize("rows", [None, "1,2,3", "a,b,c,d,e,f,g"])
-def test_refuses_a_file_that_is_no_table(tmp_path, rows):
-    header = "row,col,amplitude,sigma_px,background,position_sd_px,probability"
-    text = "x,y\n1,2\n" if rows is None else f"{header}\n{rows}\n"
-    (tmp_path / "other.csv").write_text(text)
-    with pytest.raises(ValueError, match=r"other\.csv"):
-        Columns.load(tmp_path / "other.csv")
-
-
-def test_a_file_that_is_not_there(tmp_path):
-    with pytest.raises(FileNotFoundError):
-        Columns.load(tmp_path / "nowhere.csv")
 
 
 def test_some_columns_by_mask(found):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from helpers import check_quality, locate_columns
+from helpers import check_quality, locate_columns, segment
 from helpers.figures.plots import plot_quality
 from helpers.simulate.lattices import lattice_image
 
@@ -78,6 +78,15 @@ def test_contamination_makes_its_columns_doubtful(drawn):
     (rings,) = ax.collections  # one size for all, however far apart the doubtful ones are
     bold = np.array(rings.get_linewidth()) > 1.5
     assert (bold == report.doubtful).all() and "doubtful" in ax.get_title()
+
+
+def test_a_map_that_is_given_is_the_one_that_is_looked_at(drawn):
+    probability = segment(drawn.image, progress=False)
+    probability[:, 160:] = 0
+    report = check_quality(drawn.image, probability=probability)
+    found = locate_columns(drawn.image, probability)
+    np.testing.assert_array_equal(report.columns.positions, found.positions)
+    assert report.columns.positions[:, 1].max() < 170
 
 
 def test_an_unknown_lattice_parameter_and_missing_scales(drawn):

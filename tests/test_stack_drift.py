@@ -1,9 +1,12 @@
 """Known sub-pixel drifts come back, also from noisy frames of a lattice that matches itself."""
 
+import warnings
+
 import numpy as np
 import pytest
 
 from helpers import align_stack
+from helpers.stack.drift import _Frames
 
 STEP = np.array([1.4, -0.9])  # drift a frame, [rows, columns] in px
 PERIODS_PX = (19.25, 50.4)
@@ -124,6 +127,17 @@ def test_calibration_and_metadata_come_along():
     assert not stack.metadata.has_item("Rvae_stem")
 
 
+def test_the_last_two_axes_are_those_of_the_image_also_where_a_signal_has_one():
+    import hyperspy.api as hs
+
+    lines = hs.signals.Signal1D(lattice(wandering(3), side=96))
+    for axis, name in zip(lines.axes_manager.navigation_axes, ("row", "frame"), strict=True):
+        axis.name = name
+    lines.axes_manager.signal_axes[0].name = "column"
+    mean, _ = align_stack(lines, progress=False)
+    assert [axis.name for axis in mean.axes_manager.signal_axes] == ["column", "row"]
+
+
 def test_a_lazy_stack_gives_the_same():
     import hyperspy.api as hs
 
@@ -161,6 +175,18 @@ def test_a_dead_pixel_is_filled_with_a_warning():
     with pytest.warns(UserWarning, match="1 NaN"):
         mean, _ = align_stack(frames, progress=False)
     assert np.isfinite(mean.data).all()
+
+
+def test_between_two_frames_warnings_of_others_are_heard():
+    frames = lattice(wandering(2), side=64)
+    frames[1, 20, 30] = np.nan
+    with pytest.warns(UserWarning, match="1 NaN"):
+        usable = _Frames(frames, skip_damaged=False)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for number, _ in enumerate(usable):
+            warnings.warn(f"after frame {number}", stacklevel=1)
+    assert [str(one.message) for one in caught] == ["after frame 0", "after frame 1"]
 
 
 def test_a_frame_of_mere_noise_is_named():

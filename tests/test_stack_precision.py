@@ -89,6 +89,22 @@ def test_a_column_out_of_the_field_is_missing(case):
     assert np.isnan(found.scatter_px[gone]).all()
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_damaged_frame_is_left_out_and_changes_nothing_else(case):
+    truth, shifts, columns = case
+    frames = record(truth, shifts, jitter_px=0.3)
+    others = [0, 1, 2, 4, 5, 6, 7]
+    expected = locate_in_frames(frames[others], columns, shifts[others], progress=False)
+    frames[3] = 7  # constant
+    unknown = shifts.copy()
+    unknown[3] = np.nan  # as align_stack(..., skip_damaged=True) gives it
+    found = locate_in_frames(frames, columns, unknown, progress=False)
+    assert np.isnan(found.positions[3]).all() and np.isnan(found.position_sd_px[3]).all()
+    np.testing.assert_array_equal(found.positions[others], expected.positions)
+    np.testing.assert_allclose(found.scatter_px, expected.scatter_px)
+    np.testing.assert_allclose(found.line_jitter_px, expected.line_jitter_px)
+
+
 @pytest.mark.parametrize("frames", [np.ones((50, 50)), np.ones((1, 50, 50)), np.ones((3, 50, 50))])
 def test_refuses_what_is_no_stack_with_shifts(case, frames):
     with pytest.raises(ValueError, match="align_stack"):

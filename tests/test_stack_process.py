@@ -1,6 +1,7 @@
 """Many frames in a store: right places, kept identity, interruption, damage, training from disk."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -132,6 +133,21 @@ def test_the_mean_alone_shows_no_column_that_stays_for_a_few_frames(changing, tm
     store = process_stack(frames, path, segment_frames=False, **options)
     assert len(store.group["columns"]) == len(store.group["reference"])
     assert not store.group["seen"][:].any() and len(store.frames) == 12
+
+
+def test_of_more_peaks_than_fit_the_least_probable_are_left_out(store, recorded, tmp_path):
+    path = tmp_path / "frames.zarr"
+    shutil.copytree(store.path, path)
+    copy, room = FrameStore(path), 60
+    copy.group.full("peaks", np.nan, shape=(8, room, 2), dtype="f8", overwrite=True)
+    process._segment(copy, recorded[0][0], 0)
+    found, kept = store.group["peaks"][0], copy.group["peaks"][0]
+    found = found[np.isfinite(found[:, 0])]
+    probability = process.probability_of(recorded[0][0], store.group.attrs["spacing_px"])
+    of_found, of_kept = (probability[tuple(np.rint(p).astype(int).T)] for p in (found, kept))
+    numbers = [np.flatnonzero((found == place).all(axis=1)).item() for place in kept]
+    assert numbers == sorted(set(numbers)) and len(found) > room
+    assert of_kept.min() >= np.sort(of_found)[-room]
 
 
 # ------------------------------------------------------------ interruption
@@ -308,6 +324,29 @@ def test_each_pass_draws_a_few_frames(trained, store, monkeypatch):
     assert np.array_equal(first, store.sample([0, 1]))
     model = RVAE(store.basis.window_px).fit(store, epochs=30, progress=False)
     assert model.history[-1]["loss"] < model.history[0]["loss"]
+
+
+def test_a_frame_without_a_whole_window_is_encoded_as_missing(trained, store, tmp_path):
+    path = tmp_path / "frames.zarr"
+    shutil.copytree(store.path, path)
+    copy = FrameStore(path)
+    copy.group["coefficients"][2] = np.nan
+    copy.encode(trained)
+    for name in ("angle", "angle_sd", "residual", "kind", "order", "latent"):
+        expected = store.group[name][:]
+        expected[2] = np.nan
+        np.testing.assert_array_equal(copy.group[name][:], expected)
+
+
+def test_a_store_without_any_done_frame_says_so(store, tmp_path):
+    path = tmp_path / "frames.zarr"
+    shutil.copytree(store.path, path)
+    copy = FrameStore(path)
+    copy.group["state"][:] = store_module.SEGMENTED
+    with pytest.raises(ValueError, match="no frame of .* is done: call process_stack"):
+        copy.sample(0)
+    with pytest.raises(ValueError, match="no frame of .* is done"):
+        RVAE(store.basis.window_px).fit(copy, progress=False)
 
 
 def test_a_window_that_is_not_the_store_s_is_refused(store):

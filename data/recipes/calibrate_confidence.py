@@ -4,8 +4,8 @@
 
 Draws images of training_images.py with seeds that no network was trained on, segments and locates
 as a user would, and fits a logistic regression, quadratic in the logit of the map, to whether each
-column found is there. The three numbers that it prints are CONFIDENCE in helpers/columns.py. Two
-minutes on one thread.
+column found is there. The three numbers that it prints are CONFIDENCE in
+helpers/columns/confidence.py. Two minutes on one thread.
 """
 
 from __future__ import annotations

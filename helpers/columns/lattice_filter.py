@@ -23,40 +23,63 @@ def lattice_part(values: np.ndarray) -> np.ndarray:
     values : (H, W) array
         Without slow background, at about 8 px between columns.
     """
-    padded = np.pad(values, [(0, max(0, PATCH_PX - n)) for n in values.shape]).astype(np.float32)
-    profile = (0.2 + np.sin(np.pi * (np.arange(PATCH_PX) + 0.5) / PATCH_PX)).astype(np.float32)
-    window = np.outer(profile, profile)
-    rows, cols = (_starts(n) for n in padded.shape)
-    corners = np.stack(np.meshgrid(rows, cols, indexing="ij"), axis=-1).reshape(-1, 2)
+    lacking = [(0, max(0, PATCH_PX - n)) for n in values.shape]
+    padded = np.pad(values, lacking).astype(np.float32)
+    window = _window()
+    corners = _corners(padded.shape)
     windows = np.lib.stride_tricks.sliding_window_view(padded, (PATCH_PX, PATCH_PX))
-    total, weight = np.zeros_like(padded), np.zeros_like(padded)
+    total = np.zeros_like(padded)
+    weight = np.zeros_like(padded)
     rings = _rings()
     for part in np.array_split(corners, len(corners) // CHUNK + 1):
-        cleaned = _keep_peaks(windows[tuple(part.T)] * window, rings) * window
+        rows, cols = part.T
+        cleaned = _keep_peaks(windows[rows, cols] * window, rings) * window
         for (row, col), piece in zip(part, cleaned, strict=True):
             total[row : row + PATCH_PX, col : col + PATCH_PX] += piece
             weight[row : row + PATCH_PX, col : col + PATCH_PX] += window**2
     return (total / weight)[: values.shape[0], : values.shape[1]]
 
 
+def _window() -> np.ndarray:
+    """Weights (96, 96) of a patch, highest in its middle and nowhere zero."""
+    middle = np.arange(PATCH_PX) + 0.5
+    profile = (0.2 + np.sin(np.pi * middle / PATCH_PX)).astype(np.float32)
+    return np.outer(profile, profile)
+
+
+def _corners(shape) -> np.ndarray:
+    """First pixels (N, 2) of patches that cover an image."""
+    rows, cols = (_starts(n) for n in shape)
+    grid = np.meshgrid(rows, cols, indexing="ij")
+    return np.stack(grid, axis=-1).reshape(-1, 2)
+
+
 def _starts(length: int) -> np.ndarray:
     """First pixels of patches that cover a length evenly."""
     free = length - PATCH_PX
-    return np.rint(np.linspace(0, free, -(-free // STEP_PX) + 1)).astype(int)
+    count = -(-free // STEP_PX) + 1
+    starts = np.linspace(0, free, count)
+    return np.rint(starts).astype(int)
 
 
 def _rings() -> list[np.ndarray]:
     """Indices of the coefficients of a patch's spectrum, ring by ring; slow ones are in none."""
-    k = np.hypot(fft.fftfreq(PATCH_PX)[:, None], fft.rfftfreq(PATCH_PX)).ravel()
+    k_row = fft.fftfreq(PATCH_PX)[:, None]
+    k_col = fft.rfftfreq(PATCH_PX)
+    k = np.hypot(k_row, k_col).ravel()
     ring = ((k - SLOWEST) // RING).astype(int)
     return [np.flatnonzero(ring == number) for number in range(ring.max() + 1)]
 
 
 def _keep_peaks(patches: np.ndarray, rings: list[np.ndarray]) -> np.ndarray:
     spectrum = fft.rfft2(patches).reshape(len(patches), -1)
-    power, kept = np.abs(spectrum) ** 2, np.zeros_like(spectrum)
+    power = np.abs(spectrum) ** 2
+    kept = np.zeros_like(spectrum)
     for ring in rings:
-        noise = np.median(power[:, ring], axis=1, keepdims=True) / np.log(2)
-        over = 1 - THRESHOLD * noise / np.maximum(power[:, ring], 1e-20)
-        kept[:, ring] = spectrum[:, ring] * np.sqrt(np.maximum(over, 0))
-    return fft.irfft2(kept.reshape(len(patches), PATCH_PX, -1), s=patches.shape[1:])
+        here = power[:, ring]
+        noise = np.median(here, axis=1, keepdims=True) / np.log(2)
+        over = 1 - THRESHOLD * noise / np.maximum(here, 1e-20)
+        share = np.sqrt(np.maximum(over, 0))
+        kept[:, ring] = spectrum[:, ring] * share
+    kept = kept.reshape(len(patches), PATCH_PX, -1)
+    return fft.irfft2(kept, s=patches.shape[1:])

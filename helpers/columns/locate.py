@@ -4,10 +4,11 @@ import warnings
 from dataclasses import fields
 
 import numpy as np
-from scipy import ndimage, special
+from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from ..images import as_image, as_positions, border_distance, median_spacing
+from .confidence import confidence_at
 from .gaussian_fit import AMPLITUDE, fit_gaussians
 from .peaks import PROBABILITY_OF_A_COLUMN, probability_peaks
 from .table import Columns
@@ -18,7 +19,6 @@ WINDOW_OVER_SPACING = 0.6  # half a window just takes in the flanks of the neare
 WANDERED_OVER_SPACING = 0.25  # a fit that ends farther from its peak, or less sure, has lost it
 SAME_OVER_SPACING = 0.3  # two fits closer than this are one column found twice
 SIGNIFICANT = 3.0  # standard errors: what is less high is no column
-CONFIDENCE = (0.502, 1.191, -0.062)  # polynomial in the logit of the map; calibrate_confidence.py
 
 
 def locate_columns(image, probability: np.ndarray | None = None) -> Columns:
@@ -55,22 +55,24 @@ def locate_columns(image, probability: np.ndarray | None = None) -> Columns:
     probability = _as_probability(probability, values.shape)
     peaks = probability_peaks(probability)
     if len(peaks) == 0:
-        found = f"no column found: the probability is {probability.max():.2f} at most"
-        remedy = f"over {PROBABILITY_OF_A_COLUMN} is needed; is a bright lattice in focus?"
-        warnings.warn(f"{found}, but {remedy}", stacklevel=2)
+        message = (
+            f"no column found: the probability is {probability.max():.2f} at most, "
+            f"but over {PROBABILITY_OF_A_COLUMN} is needed; is a bright lattice in focus?"
+        )
+        warnings.warn(message, stacklevel=2)
         return Columns(np.empty((0, 2)), *np.empty((5, 0)))
-    spacing = median_spacing(peaks, LONE_SPACING_PX)
-    of_map = np.clip(probability[tuple(np.rint(peaks).astype(int).T)], 1e-3, 0.999)
-    confidence = special.expit(np.polynomial.Polynomial(CONFIDENCE)(special.logit(of_map)))
-    columns = _fit(values, peaks, confidence, spacing)
-    margin = np.where(np.isnan(columns.amplitude), 0.5, -0.5)
-    columns = columns[border_distance(columns.positions, values.shape) > margin]
+    spacing_px = median_spacing(peaks, LONE_SPACING_PX)
+    confidence = confidence_at(probability, peaks)
+    columns = _fit(values, peaks, confidence, spacing_px)
+    columns = _without_outside(columns, values.shape)
     failed = np.isnan(columns.amplitude).sum()
     if failed > len(columns) / 2 or len(columns) == 0:
-        found = f"{failed} of {len(columns)} likely places show no bright spot that a Gaussian fits"
-        remedy = "trust none before looking; was the probability made from this image?"
-        warnings.warn(f"{found}: {remedy}", stacklevel=2)
-    return _without_doubles(columns, spacing)
+        message = (
+            f"{failed} of {len(columns)} likely places show no bright spot that a Gaussian fits: "
+            f"trust none before looking; was the probability made from this image?"
+        )
+        warnings.warn(message, stacklevel=2)
+    return _without_doubles(columns, spacing_px)
 
 
 def refine_columns(image, positions) -> Columns:
@@ -93,53 +95,108 @@ def refine_columns(image, positions) -> Columns:
     ValueError
         If the image or the positions are not usable, or none of these lies inside the image.
     """
-    values, places = as_image(image), as_positions(positions)
-    inside = border_distance(np.nan_to_num(places, nan=-1), values.shape) > -0.5
+    values = as_image(image)
+    places = as_positions(positions)
+    count = len(places)
+    # A place that is not known counts as one outside.
+    known = np.nan_to_num(places, nan=-1)
+    inside = border_distance(known, values.shape) > -0.5
     if not inside.any():
-        outside = f"none of the {len(places)} positions lies inside the image of {values.shape}"
-        raise ValueError(f"{outside}: are they [row, column] in pixels of this image?")
-    spacing = median_spacing(places[inside], LONE_SPACING_PX)
-    confidence = np.array(getattr(positions, "probability", np.ones(len(places))))
-    kept = np.clip(places[inside], 0, np.array(values.shape) - 1)
-    fitted = _fit(values, kept, confidence[inside], spacing)
-    lost = np.full(len(places), WANDERED_OVER_SPACING * spacing)
-    result = Columns(places.copy(), *np.full((3, len(places)), np.nan), lost, confidence)
+        message = (
+            f"none of the {count} positions lies inside the image of {values.shape}: "
+            f"are they [row, column] in pixels of this image?"
+        )
+        raise ValueError(message)
+    spacing_px = median_spacing(places[inside], LONE_SPACING_PX)
+    confidence = np.array(getattr(positions, "probability", np.ones(count)))
+    last = np.array(values.shape) - 1
+    start = np.clip(places[inside], 0, last)
+    fitted = _fit(values, start, confidence[inside], spacing_px)
+    result = _not_fitted(places, confidence, spacing_px)
     for field in fields(result):
-        getattr(result, field.name)[inside] = getattr(fitted, field.name)
+        column = getattr(result, field.name)
+        column[inside] = getattr(fitted, field.name)
     return result
 
 
+def _not_fitted(places: np.ndarray, confidence: np.ndarray, spacing_px: float) -> Columns:
+    """Columns (N,) that have a place only, with a large standard error."""
+    position_sd_px = np.full(len(places), WANDERED_OVER_SPACING * spacing_px)
+    amplitude, sigma_px, background = np.full((3, len(places)), np.nan)
+    return Columns(
+        positions=places.copy(),
+        amplitude=amplitude,
+        sigma_px=sigma_px,
+        background=background,
+        position_sd_px=position_sd_px,
+        probability=confidence,
+    )
+
+
 def _as_probability(probability, shape) -> np.ndarray:
-    probability = np.asarray(getattr(probability, "data", probability), dtype=np.float32)
-    low, high = probability.min(initial=0), probability.max(initial=0)
+    values = getattr(probability, "data", probability)
+    probability = np.asarray(values, dtype=np.float32)
+    low = probability.min(initial=0)
+    high = probability.max(initial=0)
     if probability.shape != shape or not (low >= 0 and high <= 1):
-        found = f"the probability has shape {probability.shape} and is {low:g} to {high:g}"
-        raise ValueError(f"{found}, not {shape} and 0 to 1: hand in what segment(image) returns")
+        message = (
+            f"the probability has shape {probability.shape} and is {low:g} to {high:g}, "
+            f"not {shape} and 0 to 1: hand in what segment(image) returns"
+        )
+        raise ValueError(message)
     return probability
 
 
-def _fit(image, peaks, confidence, spacing) -> Columns:
-    """Start from the height over the lowest level near each peak; judge where the fit ends."""
-    at = tuple(np.rint(peaks).astype(int).T)
-    smooth = ndimage.gaussian_filter(image, 1)
-    low = ndimage.minimum_filter(smooth, size=2 * round(0.7 * spacing) + 1)[at]
-    sigma = np.full(len(peaks), SIGMA_OVER_SPACING * spacing)
-    start = np.column_stack([peaks, smooth[at] - low, sigma, low])
-    half_width = max(2, round(WINDOW_OVER_SPACING * spacing))
+def _fit(image, peaks, confidence, spacing_px) -> Columns:
+    """Fit a Gaussian to each peak, and judge where it ends."""
+    start = _start_parameters(image, peaks, spacing_px)
+    half_width = max(2, round(WINDOW_OVER_SPACING * spacing_px))
     parameters, errors = fit_gaussians(image, start, half_width=half_width)
-    largest = WANDERED_OVER_SPACING * spacing
-    position_sd = np.sqrt((errors[:, :2] ** 2).mean(axis=1))
-    good = (np.linalg.norm(parameters[:, :2] - peaks, axis=1) < largest) & (position_sd < largest)
-    good &= parameters[:, AMPLITUDE] > SIGNIFICANT * errors[:, AMPLITUDE]
-    parameters[~good] = np.nan
-    positions = np.where(good[:, None], parameters[:, :2], peaks)
-    position_sd = np.where(good, position_sd, largest)
-    return Columns(positions, *parameters[:, 2:].T, position_sd, confidence.astype(float))
+    largest_px = WANDERED_OVER_SPACING * spacing_px
+    wandered_px = np.linalg.norm(parameters[:, :2] - peaks, axis=1)
+    variance = (errors[:, :2] ** 2).mean(axis=1)
+    position_sd_px = np.sqrt(variance)
+    is_good = (wandered_px < largest_px) & (position_sd_px < largest_px)
+    is_good &= parameters[:, AMPLITUDE] > SIGNIFICANT * errors[:, AMPLITUDE]
+    parameters[~is_good] = np.nan
+    positions = np.where(is_good[:, None], parameters[:, :2], peaks)
+    position_sd_px = np.where(is_good, position_sd_px, largest_px)
+    amplitude, sigma_px, background = parameters[:, 2:].T
+    return Columns(
+        positions=positions,
+        amplitude=amplitude,
+        sigma_px=sigma_px,
+        background=background,
+        position_sd_px=position_sd_px,
+        probability=confidence.astype(float),
+    )
 
 
-def _without_doubles(columns: Columns, spacing: float) -> Columns:
-    same = SAME_OVER_SPACING * spacing
-    pairs = cKDTree(columns.positions).query_pairs(same, output_type="ndarray")
-    height = np.nan_to_num(columns.amplitude, nan=-np.inf)[pairs]
-    fainter = pairs[np.arange(len(pairs)), height.argmin(axis=1)]
-    return columns[np.setdiff1d(np.arange(len(columns)), fainter)]
+def _start_parameters(image, peaks, spacing_px) -> np.ndarray:
+    """Where the fit starts (N, 5): the height is that over the lowest level near each peak."""
+    row, col = np.rint(peaks).astype(int).T
+    smooth = ndimage.gaussian_filter(image, 1)
+    side = 2 * round(0.7 * spacing_px) + 1
+    low = ndimage.minimum_filter(smooth, size=side)[row, col]
+    height = smooth[row, col] - low
+    sigma_px = np.full(len(peaks), SIGMA_OVER_SPACING * spacing_px)
+    return np.column_stack([peaks, height, sigma_px, low])
+
+
+def _without_outside(columns: Columns, shape) -> Columns:
+    """Columns inside the image; those that were not fitted also off its outermost pixels."""
+    failed = np.isnan(columns.amplitude)
+    margin_px = np.where(failed, 0.5, -0.5)
+    distance_px = border_distance(columns.positions, shape)
+    return columns[distance_px > margin_px]
+
+
+def _without_doubles(columns: Columns, spacing_px: float) -> Columns:
+    """Of two columns on the same spot the brighter one only."""
+    same_px = SAME_OVER_SPACING * spacing_px
+    pairs = cKDTree(columns.positions).query_pairs(same_px, output_type="ndarray")
+    height = np.nan_to_num(columns.amplitude, nan=-np.inf)
+    which = height[pairs].argmin(axis=1)
+    fainter = pairs[np.arange(len(pairs)), which]
+    kept = np.setdiff1d(np.arange(len(columns)), fainter)
+    return columns[kept]

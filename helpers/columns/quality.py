@@ -41,12 +41,17 @@ class QualityReport:
     warnings: tuple[str, ...]
 
     def __repr__(self) -> str:
-        lines = [f"{name:16} {value:.4g}" for name, value in self.table.items()]
-        return "\n".join([*lines, *(f"! {text}" for text in self.warnings)])
+        numbers = [f"{name:16} {value:.4g}" for name, value in self.table.items()]
+        said = [f"! {text}" for text in self.warnings]
+        return "\n".join([*numbers, *said])
 
 
 def check_quality(
-    image, columns: Columns | None = None, *, lattice_nm: float | None = None
+    image,
+    columns: Columns | None = None,
+    *,
+    lattice_nm: float | None = None,
+    probability: np.ndarray | None = None,
 ) -> QualityReport:
     """Judge an image and the columns found in it.
 
@@ -55,69 +60,121 @@ def check_quality(
     image : (H, W) array or hyperspy Signal2D
         Its calibration is used where there is one.
     columns : Columns, optional
-        By default `locate_columns(image)`; all that it warns of is put into the report.
+        By default `locate_columns(image, probability)`; all that it warns of is put into the
+        report.
     lattice_nm : float, optional
         A known distance between equal columns, such as a lattice parameter. The commonest distance
         within 20 % of it tells how far off the pixel size is.
+    probability : (H, W) array, optional
+        The map in which the columns are looked for; by default from `segment`.
 
     Raises
     ------
     ValueError
         If the image is not usable, or `lattice_nm` is given without a pixel size or not positive.
     """
-    size = pixel_size_nm(image)
-    if lattice_nm is not None and (size is None or not lattice_nm > 0):
-        remedy = "a positive length is needed, and load_image(path, pixel_size_nm=...)"
-        raise ValueError(f"lattice_nm={lattice_nm} with a pixel size of {size} nm: {remedy}")
+    size_nm = pixel_size_nm(image)
+    if lattice_nm is not None and (size_nm is None or not lattice_nm > 0):
+        message = (
+            f"lattice_nm={lattice_nm} with a pixel size of {size_nm} nm: "
+            f"a positive length is needed, and load_image(path, pixel_size_nm=...)"
+        )
+        raise ValueError(message)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         values = as_image(image)
-        columns = locate_columns(image) if columns is None else columns
-    spacing = median_spacing(columns.positions)
-    badly = ~(columns.position_sd_px < LARGE_SD_OVER_SPACING * spacing)
-    doubtful = badly | (columns.probability < SURE) | np.isnan(columns.amplitude)
-    sure = columns[~doubtful]
-    position_sd = float(np.median(sure.position_sd_px)) if len(sure) else np.nan
-    table = {"columns": len(columns), "doubtful": int(doubtful.sum()), "spacing_px": spacing}
-    table |= {"position_sd_px": position_sd, "saturated": float(np.mean(values == values.max()))}
-    if size is not None:
-        table |= {"spacing_nm": spacing * size, "position_sd_pm": 1e3 * size * position_sd}
-    if lattice_nm is not None:
-        measured = _commonest_distance(sure.positions, lattice_nm / size) * size
-        table |= {"lattice_nm": measured, "scale_error": measured / lattice_nm - 1}
+        if columns is None:
+            columns = locate_columns(image, probability)
+    doubtful = _doubtful(columns)
+    table = _table(values, columns, doubtful, size_nm, lattice_nm)
+    # Each text once, in the order in which it was said.
     said = dict.fromkeys(str(one.message) for one in caught)
     return QualityReport(columns, doubtful, table, (*said, *_warnings_of(table)))
+
+
+def _doubtful(columns: Columns) -> np.ndarray:
+    """Columns (N,) that are improbable, badly placed, or could not be fitted."""
+    spacing_px = median_spacing(columns.positions)
+    badly_placed = ~(columns.position_sd_px < LARGE_SD_OVER_SPACING * spacing_px)
+    return badly_placed | (columns.probability < SURE) | np.isnan(columns.amplitude)
+
+
+def _table(values, columns: Columns, doubtful, size_nm, lattice_nm) -> dict[str, float]:
+    """The numbers of the report."""
+    spacing_px = median_spacing(columns.positions)
+    sure = columns[~doubtful]
+    position_sd_px = float(np.median(sure.position_sd_px)) if len(sure) else np.nan
+    table = {
+        "columns": len(columns),
+        "doubtful": int(doubtful.sum()),
+        "spacing_px": spacing_px,
+        "position_sd_px": position_sd_px,
+        "saturated": _saturated_share(values),
+    }
+    if size_nm is not None:
+        table["spacing_nm"] = spacing_px * size_nm
+        table["position_sd_pm"] = 1e3 * size_nm * position_sd_px
+    if lattice_nm is not None:
+        table |= _scale(sure.positions, lattice_nm, size_nm)
+    return table
+
+
+def _saturated_share(values: np.ndarray) -> float:
+    """Share of the pixels that have the very largest value."""
+    saturated = values == values.max()
+    return float(np.mean(saturated))
+
+
+def _scale(positions: np.ndarray, lattice_nm: float, size_nm: float) -> dict[str, float]:
+    """A known lattice parameter as it is measured, and how far off the scale is then."""
+    measured_nm = _commonest_distance(positions, lattice_nm / size_nm) * size_nm
+    return {"lattice_nm": measured_nm, "scale_error": measured_nm / lattice_nm - 1}
 
 
 def _commonest_distance(positions: np.ndarray, expected_px: float) -> float:
     """Mode of the distances between columns near an expected one; NaN where there are few."""
     if len(positions) < 2:
         return np.nan
-    pairs = cKDTree(positions).query_pairs((1 + SEARCHED) * expected_px, output_type="ndarray")
-    distance = np.sort(np.linalg.norm(positions[pairs[:, 0]] - positions[pairs[:, 1]], axis=1))
+    tree = cKDTree(positions)
+    pairs = tree.query_pairs((1 + SEARCHED) * expected_px, output_type="ndarray")
+    apart = positions[pairs[:, 0]] - positions[pairs[:, 1]]
+    distance = np.sort(np.linalg.norm(apart, axis=1))
     distance = distance[distance > (1 - SEARCHED) * expected_px]
     if len(distance) < 10:
         return np.nan
     ends = np.searchsorted(distance, distance + 0.03 * expected_px)
-    first = np.argmax(ends - np.arange(len(distance)))
-    return float(np.median(distance[first : ends[first]]))
+    count = ends - np.arange(len(distance))
+    first = np.argmax(count)
+    commonest = distance[first : ends[first]]
+    return float(np.median(commonest))
 
 
 def _warnings_of(table: dict[str, float]):
     """What the numbers of the table give reason to say."""
     if table["saturated"] > SATURATED_SHARE:
-        share = f"{table['saturated']:.1%} of the pixels have the largest value"
-        yield f"{share}, they are saturated: heights and widths of bright columns mean little"
+        yield (
+            f"{table['saturated']:.1%} of the pixels have the largest value, "
+            f"they are saturated: heights and widths of bright columns mean little"
+        )
     if table["doubtful"] > table["columns"] / 10:
-        count = f"{table['doubtful']} of {table['columns']}"
-        yield f"{count} columns are doubtful: look at them, leave them out, or average more frames"
-    spacing, error = table.get("spacing_nm", np.nan), table.get("scale_error", 0.0)
-    if spacing < POSSIBLE_NM[0] or spacing > POSSIBLE_NM[1]:
-        apart = f"columns {spacing:.3g} nm apart exist in no crystal"
-        yield f"{apart}: the header is wrong; give load_image(path, pixel_size_nm=...)"
+        yield (
+            f"{table['doubtful']} of {table['columns']} columns are doubtful: "
+            f"look at them, leave them out, or average more frames"
+        )
+    spacing_nm = table.get("spacing_nm", np.nan)
+    if spacing_nm < POSSIBLE_NM[0] or spacing_nm > POSSIBLE_NM[1]:
+        yield (
+            f"columns {spacing_nm:.3g} nm apart exist in no crystal: "
+            f"the header is wrong; give load_image(path, pixel_size_nm=...)"
+        )
+    error = table.get("scale_error", 0.0)
     if np.isnan(error):
-        rule = f"between equal columns in this direction, and the scale right within {SEARCHED:.0%}"
-        yield f"no distance near the known lattice parameter was found: is it one {rule}?"
+        yield (
+            f"no distance near the known lattice parameter was found: is it one between equal "
+            f"columns in this direction, and the scale right within {SEARCHED:.0%}?"
+        )
     elif abs(error) > SCALE_TOLERANCE:
-        misfit = f"the lattice is {error:+.1%} off, so the header's scale does not fit"
-        yield f"{misfit}: divide the pixel size by {1 + error:.3f}"
+        yield (
+            f"the lattice is {error:+.1%} off, so the header's scale does not fit: "
+            f"divide the pixel size by {1 + error:.3f}"
+        )

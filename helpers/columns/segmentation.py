@@ -14,16 +14,19 @@ from scipy.spatial import cKDTree
 
 from ..device import pick_device
 from ..images import as_image, neighbour_distance
+from .confidence import COLUMNS
 from .peaks import probability_peaks
 from .spacing import find_lattice, local_order, without_outliers
 from .unet import UNet, load_network, run_network
 
-COLUMNS, SPECIES = "segmenter.safetensors", "species.safetensors"
+SPECIES = "species.safetensors"
 OTHER_SCALE = 0.15  # how far off (as a logarithm) the spacing may be
 FURTHER_LOOKS = 2
 COARSE_PX = 5.5  # nearer columns share too few pixels
 FEWEST = 12  # columns that can be told from chance
-LEAST_ORDER, LEAST_MEAN = 0.4, 0.77  # of a lattice; photographs have 0.3 or 0.7 at most
+# Of a lattice; photographs have 0.3 or 0.7 at most.
+LEAST_ORDER = 0.4
+LEAST_MEAN = 0.77
 MOST_SATURATED = 0.25  # share of white pixels in an image that was counted and not drawn
 LEAST_DIP = 0.15  # from a column to half-way to the next, over the columns' height: not on a line
 SEARCHED_PX = (5.5, 8, 12, 18, 27, 40)  # where the spectrum shows no reflections
@@ -32,7 +35,11 @@ SURELY = {"fewest": 40, "order": 0.6, "mean": 0.85}  # asked of what is found so
 
 
 def segment(
-    image, *, spacing_px: float | None = None, device: str = "auto", progress: bool = True
+    image,
+    *,
+    spacing_px: float | None = None,
+    device: str = "auto",
+    progress: bool = True,
 ) -> np.ndarray:
     """Probability (H, W) float32 that each pixel belongs to an atomic column.
 
@@ -65,7 +72,11 @@ def segment(
 
 
 def segment_species(
-    image, *, spacing_px: float | None = None, device: str = "auto", progress: bool = True
+    image,
+    *,
+    spacing_px: float | None = None,
+    device: str = "auto",
+    progress: bool = True,
 ) -> np.ndarray:
     """Probabilities (2, H, W) that each pixel belongs to a heavy and to a light column.
 
@@ -73,6 +84,13 @@ def segment_species(
     single kind. Parameters, warnings and errors are those of `segment`.
     """
     return _segment(image, SPECIES, spacing_px, device, progress)
+
+
+def probability_of(image: np.ndarray, spacing_px: float) -> np.ndarray:
+    """What `segment` gives an image (H, W) of a known spacing, without looking for a lattice."""
+    network = load_network(COLUMNS, pick_device("auto"))
+    values = without_outliers(image)
+    return run_network(network, values, spacing_px)[0]
 
 
 def _segment(image, weights: str, spacing_px, device, progress) -> np.ndarray:
@@ -85,11 +103,17 @@ def _segment(image, weights: str, spacing_px, device, progress) -> np.ndarray:
     if spacing is not None:
         view = _look(network, values, spacing, progress, again=spacing_px is None)
         if view.spacing_px < COARSE_PX:
-            coarse = f"columns {view.spacing_px:.1f} px apart have too few pixels"
-            warnings.warn(f"{coarse}: record at a finer pixel size", stacklevel=3)
+            message = (
+                f"columns {view.spacing_px:.1f} px apart have too few pixels: "
+                f"record at a finer pixel size"
+            )
+            warnings.warn(message, stacklevel=3)
     if spacing_px is None and (spacing is None or not view.shows_lattice(values)):
-        remedy = "if you see columns, give their distance: segment(image, spacing_px=...)"
-        warnings.warn(f"no lattice was found, so no column is reported; {remedy}", stacklevel=3)
+        message = (
+            "no lattice was found, so no column is reported; "
+            "if you see columns, give their distance: segment(image, spacing_px=...)"
+        )
+        warnings.warn(message, stacklevel=3)
         return np.zeros((network.out.out_channels, *values.shape), np.float32)
     if contrast < 0 and _View(network, -values, view.spacing_px).right > 0.8 * view.right:
         warnings.warn("the columns seem to be dark (BF or ABF?): segment(-image)", stacklevel=3)
@@ -106,25 +130,50 @@ class _View:
     def __init__(self, network: UNet, values: np.ndarray, spacing_px: float, progress=False):
         self.spacing_px = float(spacing_px)
         self.maps = run_network(network, values, spacing_px, progress)
-        total = np.minimum(self.maps.sum(axis=0), 1) if len(self.maps) > 1 else self.maps[0]
+        if len(self.maps) > 1:
+            total = np.minimum(self.maps.sum(axis=0), 1)
+        else:
+            total = self.maps[0]
         self.found = probability_peaks(total)
-        self.right = float((2 * total[tuple(np.rint(self.found).astype(int).T)] - 1).sum())
+        row, col = np.rint(self.found).astype(int).T
+        right_less_wrong = 2 * total[row, col] - 1
+        self.right = float(right_less_wrong.sum())
 
-    def shows_lattice(self, values, *, fewest=FEWEST, order=LEAST_ORDER, mean=LEAST_MEAN) -> bool:
+    def shows_lattice(
+        self,
+        values,
+        *,
+        fewest=FEWEST,
+        order=LEAST_ORDER,
+        mean=LEAST_MEAN,
+    ) -> bool:
         """Whether columns were seen that are many, in order, likely, and darker half-way between.
 
         A drawing, in which many pixels are simply white, is none.
         """
-        drawn = np.mean(values == values.max()) > MOST_SATURATED
-        if drawn or len(self.found) < fewest or local_order(self.found) < order:
+        saturated_share = np.mean(values == values.max())
+        if saturated_share > MOST_SATURATED:
             return False
+        if len(self.found) < fewest or local_order(self.found) < order:
+            return False
+        mean_probability = (self.right / len(self.found) + 1) / 2
+        return self._dip(values) > LEAST_DIP and mean_probability > mean
+
+    def _dip(self, values) -> float:
+        """How much darker it is half-way to the next column, over the columns' height."""
         distance, nearest = cKDTree(self.found).query(self.found, k=2)
-        smooth = ndimage.gaussian_filter(values, 0.1 * np.median(distance[:, 1]))
+        spacing_px = np.median(distance[:, 1])
+        smooth = ndimage.gaussian_filter(values, 0.1 * spacing_px)
         half_way = (self.found + self.found[nearest[:, 1]]) / 2
-        places = (tuple(np.rint(p).astype(int).T) for p in (self.found, half_way))
-        at, between = (smooth[place].mean() for place in places)
-        dip = (at - between) / max(at - smooth.mean(), 1e-30)
-        return dip > LEAST_DIP and (self.right / len(self.found) + 1) / 2 > mean
+        at = _mean_at(smooth, self.found)
+        between = _mean_at(smooth, half_way)
+        return (at - between) / max(at - smooth.mean(), 1e-30)
+
+
+def _mean_at(values: np.ndarray, places: np.ndarray) -> float:
+    """Mean of an image (H, W) at the pixels nearest to places (N, 2)."""
+    row, col = np.rint(places).astype(int).T
+    return values[row, col].mean()
 
 
 def _look(network: UNet, values, spacing: float, progress: bool, *, again: bool) -> _View:
@@ -134,13 +183,15 @@ def _look(network: UNet, values, spacing: float, progress: bool, *, again: bool)
     distance between neighbours is then a better scale, as long as it sees more there.
     """
     view = _View(network, values, spacing, progress)
-    for _ in range(FURTHER_LOOKS if again else 0):
+    further_looks = FURTHER_LOOKS if again else 0
+    for _ in range(further_looks):
         if len(view.found) < FEWEST:
             break
-        seen = np.median(neighbour_distance(view.found))
-        if abs(np.log(seen / view.spacing_px)) < OTHER_SCALE:
+        seen_px = np.median(neighbour_distance(view.found))
+        off = np.log(seen_px / view.spacing_px)
+        if abs(off) < OTHER_SCALE:
             break
-        other = _View(network, values, seen, progress)
+        other = _View(network, values, seen_px, progress)
         if other.right <= view.right:
             break
         view = other
@@ -149,11 +200,13 @@ def _look(network: UNet, values, spacing: float, progress: bool, *, again: bool)
 
 def _search_spacing(network: UNet, values: np.ndarray) -> float | None:
     """The scale at which the network is sure to see a lattice too faint for its spectrum."""
-    start = [max(0, (n - SEARCH_IN_PX) // 2) for n in values.shape]
-    middle = values[tuple(slice(n, n + SEARCH_IN_PX) for n in start)]
+    top, left = (max(0, (n - SEARCH_IN_PX) // 2) for n in values.shape)
+    middle = values[top : top + SEARCH_IN_PX, left : left + SEARCH_IN_PX]
     views = [_View(network, middle, px) for px in SEARCHED_PX if 6 * px <= min(middle.shape)]
     best = max(views, key=lambda view: view.right, default=None)
-    return best.spacing_px if best and best.shows_lattice(middle, **SURELY) else None
+    if best is not None and best.shows_lattice(middle, **SURELY):
+        return best.spacing_px
+    return None
 
 
 def _usable_spacing(given: float | None, measured: float | None, shape) -> float | None:
@@ -161,8 +214,11 @@ def _usable_spacing(given: float | None, measured: float | None, shape) -> float
     if spacing is None:
         return None
     if not 2 <= spacing <= max(shape):
-        rule = "the distance between neighbouring columns is 2 px to the image's side"
-        raise ValueError(f"spacing_px={spacing:g} does not fit an image of shape {shape}: {rule}")
+        message = (
+            f"spacing_px={spacing:g} does not fit an image of shape {shape}: "
+            f"the distance between neighbouring columns is 2 px to the image's side"
+        )
+        raise ValueError(message)
     if measured is None:
         warnings.warn(f"no lattice found: spacing_px={spacing:g} is taken on trust", stacklevel=4)
     return spacing

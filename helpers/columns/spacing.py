@@ -30,14 +30,18 @@ def measure_spacing(image) -> float | None:
     is the distance sought. Two or more reflections in different directions are asked for, so that
     fringes and scan-line noise are no lattice.
     """
-    return find_lattice(without_outliers(as_image(image)))[0]
+    values = as_image(image)
+    spacing_px, _ = find_lattice(without_outliers(values))
+    return spacing_px
 
 
 def without_outliers(values: np.ndarray) -> np.ndarray:
     """Hot and dead pixels brought to twice the range of all the others; nothing else changes."""
     low, high = np.percentile(values, [0.5, 99.5])
     reach = high - low
-    return np.clip(values, low - reach, high + reach) if reach > 0 else values
+    if reach > 0:
+        return np.clip(values, low - reach, high + reach)
+    return values
 
 
 def find_lattice(values: np.ndarray) -> tuple[float | None, float]:
@@ -46,40 +50,56 @@ def find_lattice(values: np.ndarray) -> tuple[float | None, float]:
     A negative skewness means dark columns. Of a large image the middle is looked at first, then
     the corners.
     """
-    for place in (0.5, 0.5), (0, 0), (0, 1), (1, 0), (1, 1):
-        cut = [max(0, n - LOOK_AT_PX) for n in values.shape]
-        row, col = (int(share * n) for share, n in zip(place, cut, strict=True))
-        answer = _lattice_of(values[row : row + LOOK_AT_PX, col : col + LOOK_AT_PX])
-        if answer[0] is not None or max(cut) == 0:
-            return answer
+    rows_left = max(0, values.shape[0] - LOOK_AT_PX)
+    cols_left = max(0, values.shape[1] - LOOK_AT_PX)
+    for down, along in (0.5, 0.5), (0, 0), (0, 1), (1, 0), (1, 1):
+        row = int(down * rows_left)
+        col = int(along * cols_left)
+        square = values[row : row + LOOK_AT_PX, col : col + LOOK_AT_PX]
+        spacing_px, skewness = _lattice_of(square)
+        if spacing_px is not None or max(rows_left, cols_left) == 0:
+            return spacing_px, skewness
     return None, 0.0
 
 
 def _lattice_of(values: np.ndarray) -> tuple[float | None, float]:
-    if min(values.shape) < 2 * SMALLEST_CELL_COUNT * SHARPEST_PERIOD_PX or np.ptp(values) == 0:
+    shortest_px = 2 * SMALLEST_CELL_COUNT * SHARPEST_PERIOD_PX
+    if min(values.shape) < shortest_px or np.ptp(values) == 0:
         return None, 0.0
-    window = np.outer(*[np.hanning(n + 2)[1:-1] for n in values.shape]).astype(np.float32)
+    down, along = (np.hanning(n + 2)[1:-1] for n in values.shape)
+    window = np.outer(down, along).astype(np.float32)
     spectrum = fft.fft2((values - values.mean()) * window)
     power = np.abs(spectrum) ** 2
-    k = np.hypot(*np.meshgrid(*[fft.fftfreq(n) for n in values.shape], indexing="ij"))
+    k = _wave_numbers(values.shape)
     peaks = _reflections(power, k)
     if not peaks.any():
         return None, 0.0
     mask = ndimage.binary_dilation(peaks, np.ones((3, 3)))
     lattice = fft.ifft2(spectrum * mask).real / np.maximum(window, 0.1)
-    skewness = float((lattice**3).mean() / (lattice**2).mean() ** 1.5)
+    third_moment = (lattice**3).mean()
+    variance = (lattice**2).mean()
+    skewness = float(third_moment / variance**1.5)
     # A Gaussian column damps the power by exp(-slope k^2). Most of that is taken back, so that the
     # maxima of the autocorrelation are narrower than the columns.
-    gain = np.exp(SHARPENING * _damping(power[peaks], k[peaks]) * k[mask] ** 2)
+    slope = _damping(power[peaks], k[peaks])
+    gain = np.exp(SHARPENING * slope * k[mask] ** 2)
     power[mask] *= np.minimum(gain, LARGEST_GAIN)
     return _first_neighbour(power * mask), skewness
+
+
+def _wave_numbers(shape) -> np.ndarray:
+    """Spatial frequency (H, W) of each coefficient of a spectrum, in cycles per pixel."""
+    down, along = (fft.fftfreq(n) for n in shape)
+    k_row, k_col = np.meshgrid(down, along, indexing="ij")
+    return np.hypot(k_row, k_col)
 
 
 def _damping(power: np.ndarray, k: np.ndarray) -> float:
     """Slope of -log(power) over k^2 among the reflections, never negative."""
     if np.ptp(k) < 0.1 * k.max():
         return 0.0
-    return max(0.0, -np.polyfit(k**2, np.log(power), 1)[0])
+    slope, _ = np.polyfit(k**2, np.log(power), 1)
+    return max(0.0, -slope)
 
 
 def _reflections(power: np.ndarray, k: np.ndarray) -> np.ndarray:
@@ -87,18 +107,31 @@ def _reflections(power: np.ndarray, k: np.ndarray) -> np.ndarray:
     smooth = ndimage.gaussian_filter(power, 0.7, mode="wrap")
     slowest = SMALLEST_CELL_COUNT / min(power.shape)
     band = (k > slowest) & (k < 1 / SHARPEST_PERIOD_PX)
-    edges = [slowest / 3]
-    while edges[-1] < 0.71:  # rings of one sixth in k, and three bins at least
-        edges.append(max(1.16 * edges[-1], edges[-1] + 3 / min(power.shape)))
-    half = np.s_[: power.shape[0] // 2 + 1]  # the other half is its mirror image
-    level = ndimage.median(smooth[half], np.digitize(k[half], edges), np.arange(1, len(edges)))
-    level, middle = np.log(np.maximum(level, 1e-30)), np.log((np.array(edges[:-1]) + edges[1:]) / 2)
-    ground = np.exp(np.interp(np.log(np.maximum(k, edges[0])), middle, level))
+    ground = _ground(smooth, k, slowest / 3)
     peaks = band & (smooth == ndimage.maximum_filter(smooth, 5, mode="wrap"))
-    peaks &= smooth > np.maximum(BRAGG_TO_BACKGROUND * ground, 1e-5 * smooth[band].max())
-    direction = np.arctan2(*(np.argwhere(fft.fftshift(peaks)) / power.shape - 0.5).T)
+    faintest = 1e-5 * smooth[band].max()
+    peaks &= smooth > np.maximum(BRAGG_TO_BACKGROUND * ground, faintest)
+    k_row, k_col = (np.argwhere(fft.fftshift(peaks)) / power.shape - 0.5).T
+    direction = np.arctan2(k_row, k_col)
     across = np.abs(np.sin(direction - direction[:1]))  # 0 along the line of the first one
     return peaks & (across.max(initial=0) > 0.3)
+
+
+def _ground(smooth: np.ndarray, k: np.ndarray, lowest: float) -> np.ndarray:
+    """The smooth rest of a power spectrum (H, W): medians of rings, and between these a curve."""
+    edges = [lowest]
+    while edges[-1] < 0.71:  # rings of one sixth in k, and three bins at least
+        wider = 1.16 * edges[-1]
+        three_bins = edges[-1] + 3 / min(smooth.shape)
+        edges.append(max(wider, three_bins))
+    half = np.s_[: smooth.shape[0] // 2 + 1]  # the other half is its mirror image
+    ring = np.digitize(k[half], edges)
+    numbers = np.arange(1, len(edges))
+    level = ndimage.median(smooth[half], ring, numbers)
+    log_level = np.log(np.maximum(level, 1e-30))
+    middle = (np.array(edges[:-1]) + edges[1:]) / 2
+    log_k = np.log(np.maximum(k, edges[0]))
+    return np.exp(np.interp(log_k, np.log(middle), log_level))
 
 
 def _first_neighbour(power: np.ndarray) -> float | None:
@@ -106,13 +139,17 @@ def _first_neighbour(power: np.ndarray) -> float | None:
     correlation = fft.fftshift(fft.ifft2(power).real)
     centre = np.array(correlation.shape) // 2
     inside = correlation[1:-1, 1:-1]
-    top = np.argwhere(inside == ndimage.maximum_filter(correlation, 3)[1:-1, 1:-1]) + 1
-    height = correlation[tuple(top.T)]
-    distance = np.linalg.norm(top + parabola_vertex(correlation, top) - centre, axis=1)
+    highest_near = ndimage.maximum_filter(correlation, 3)[1:-1, 1:-1]
+    top = np.argwhere(inside == highest_near) + 1
+    row, col = top.T
+    height = correlation[row, col]
+    vertex = top + parabola_vertex(correlation, top)
+    distance = np.linalg.norm(vertex - centre, axis=1)
     others = distance > CLOSEST_PX
     if not others.any():
         return None
-    strong = others & (height > NEIGHBOUR_TO_STRONGEST * height[others].max())
+    strongest = height[others].max()
+    strong = others & (height > NEIGHBOUR_TO_STRONGEST * strongest)
     return float(distance[strong].min())
 
 
@@ -126,13 +163,17 @@ def local_order(positions: np.ndarray) -> float:
     count = min(ORDER_AMONG, len(positions))
     if count < 3:
         return 0.0
-    some = np.random.default_rng(0).permutation(len(positions))[:ORDER_AT]
-    nearest = cKDTree(positions).query(positions[some], k=count)[1]  # (some, count)
+    rng = np.random.default_rng(0)
+    some = rng.permutation(len(positions))[:ORDER_AT]
+    _, nearest = cKDTree(positions).query(positions[some], k=count)  # (some, count)
     apart = positions[nearest] - positions[some, None]
-    apart = apart / np.median(neighbour_distance(positions))
+    spacing = np.median(neighbour_distance(positions))
+    apart = apart / spacing
     waves = wave_vectors(0.35, 1.19, 0.075)  # longer ones see the outline of the group
-    factor = np.abs(np.exp(2j * np.pi * apart @ waves.T).mean(axis=1)) ** 2
-    return float(np.median(factor.max(axis=1)))
+    amplitude = np.exp(2j * np.pi * apart @ waves.T).mean(axis=1)
+    factor = np.abs(amplitude) ** 2
+    strongest = factor.max(axis=1)
+    return float(np.median(strongest))
 
 
 def wave_vectors(lowest: float, highest: float, step: float) -> np.ndarray:

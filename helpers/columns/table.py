@@ -1,11 +1,22 @@
 """The table of located columns."""
 
+import csv
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 
-CSV_HEADER = "row,col,amplitude,sigma_px,background,position_sd_px,probability"
+NAMES = (
+    "row_px",
+    "col_px",
+    "amplitude",
+    "sigma_px",
+    "background",
+    "position_sd_px",
+    "probability",
+)
+CSV_HEADER = ",".join(NAMES)
+FORMER_NAMES = {"row_px": "row", "col_px": "col"}  # by which a file may call a place as well
 
 
 @dataclass(frozen=True)
@@ -45,21 +56,22 @@ class Columns:
             return "<Columns: none>"
         precision = f"positions within {np.median(self.position_sd_px):.2f} px (median)"
         failed = np.isnan(self.amplitude).sum()
-        return f"<Columns: {len(self)}, {precision}{f', {failed} not fitted' if failed else ''}>"
+        if failed:
+            return f"<Columns: {len(self)}, {precision}, {failed} not fitted>"
+        return f"<Columns: {len(self)}, {precision}>"
 
     def __getitem__(self, which) -> "Columns":
         """Some of the columns, by a mask, a slice or an array of indices."""
-        return Columns(*(getattr(self, field.name)[which] for field in fields(self)))
+        chosen = [getattr(self, field.name)[which] for field in fields(self)]
+        return Columns(*chosen)
 
     def save(self, path: str | Path) -> Path:
         """Write a CSV table, one row a column, and return its path."""
-        table = np.column_stack([getattr(self, field.name) for field in fields(self)])
-        np.savetxt(path, table, fmt="%.8g", delimiter=",", header=CSV_HEADER, comments="")
-        return Path(path)
+        return write_table(path, named_numbers(self))
 
     @classmethod
     def load(cls, path: str | Path) -> "Columns":
-        """Read a table written by `save`.
+        """Read a table written by `save` or `save_results`, of which the rest is passed over.
 
         Raises
         ------
@@ -69,10 +81,56 @@ class Columns:
             If the file is not such a table.
         """
         header, _, rows = Path(path).read_text(encoding="utf-8").partition("\n")
-        if header != CSV_HEADER:
+        which = _columns_of_file(header)
+        if which is None:
             raise ValueError(f"{path} begins {header[:80]!r}, but {CSV_HEADER!r} is needed")
         try:
-            table = np.array([row.split(",") for row in rows.split()], dtype=float).reshape(-1, 7)
+            table = _numbers(rows, which, count=header.count(",") + 1)
         except ValueError as error:
             raise ValueError(f"{path} is not a table of columns: {error}") from None
         return cls(table[:, :2], *table[:, 2:].T)
+
+
+def named_numbers(columns: Columns) -> dict[str, np.ndarray]:
+    """The numbers (N,) of the columns, by the names that they have in a file."""
+    row_px, col_px = columns.positions.T
+    named = {"row_px": row_px, "col_px": col_px}
+    for name in NAMES[2:]:
+        named[name] = getattr(columns, name)
+    return named
+
+
+def write_table(path: str | Path, named: dict[str, np.ndarray]) -> Path:
+    """Write numbers (N,) under their names into a CSV table, to eight digits; return its path."""
+    numbers = list(named.values())
+    table = np.column_stack(numbers)
+    header = ",".join(named)
+    np.savetxt(path, table, fmt="%.8g", delimiter=",", header=header, comments="")
+    return Path(path)
+
+
+def _columns_of_file(header: str) -> list[int] | None:
+    """At which place in the header of a file each name of ours stands; None if one is missing."""
+    names = header.split(",")
+    which = []
+    for name in NAMES:
+        former = FORMER_NAMES.get(name, name)
+        if name in names:
+            which.append(names.index(name))
+        elif former in names:
+            which.append(names.index(former))
+        else:
+            return None
+    return which
+
+
+def _numbers(rows: str, which: list[int], count: int) -> np.ndarray:
+    """Some of the `count` values in each row (N, which); a ValueError unless they are numbers."""
+    chosen = []
+    for row in csv.reader(rows.split("\n")):
+        if not row:  # a blank line
+            continue
+        if len(row) != count:
+            raise ValueError(f"a row has {len(row)} values, but the header names {count}")
+        chosen.append([row[place] for place in which])
+    return np.array(chosen, dtype=float).reshape(-1, len(which))

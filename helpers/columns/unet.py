@@ -30,7 +30,8 @@ class UNet(nn.Module):
 
     def __init__(self, outputs: int = 1, channels: tuple[int, ...] = (16, 32, 64, 128, 128)):
         super().__init__()
-        ends = list(zip((INPUTS, *channels[:-1]), channels, strict=True))
+        inputs = (INPUTS, *channels[:-1])
+        ends = list(zip(inputs, channels, strict=True))
         self.down = nn.ModuleList(_two_convolutions(i, o) for i, o in ends)
         self.up = nn.ModuleList(_two_convolutions(i + o, i) for i, o in ends[:0:-1])
         self.out = nn.Conv2d(channels[0], outputs, 1)
@@ -38,11 +39,15 @@ class UNet(nn.Module):
     def forward(self, x):  # (B, 2, H, W)
         skips = []
         for level in self.down:
-            x = level(functional.avg_pool2d(x, 2) if skips else x)
+            if skips:
+                x = functional.avg_pool2d(x, 2)
+            x = level(x)
             skips.append(x)
         skips.pop()
         for level in self.up:
-            x = level(torch.cat([functional.interpolate(x, scale_factor=2.0), skips.pop()], 1))
+            x = functional.interpolate(x, scale_factor=2.0)
+            x = torch.cat([x, skips.pop()], 1)
+            x = level(x)
         return self.out(x)
 
 
@@ -67,7 +72,9 @@ def run_network(network: UNet, values, spacing_px: float, progress: bool = False
     """Probabilities (outputs, H, W) that a network gives an image (H, W) of a known spacing."""
     zoom = TRAINED_SPACING_PX / spacing_px
     size = [max(2, round(n * zoom / STRIDE_PX)) * STRIDE_PX for n in values.shape]
-    seen = _in_tiles(torch.from_numpy(network_input(resample(values, size))), network, progress)
+    shown = torch.from_numpy(network_input(resample(values, size)))
+    seen = _in_tiles(shown, network, progress)
+    del shown
     maps = np.empty((len(seen), *values.shape), np.float32)
     for one, whole in zip(seen, maps, strict=True):
         np.clip(resample(one, values.shape), 0, 1, out=whole)
@@ -76,7 +83,8 @@ def run_network(network: UNet, values, spacing_px: float, progress: bool = False
 
 def resample(values: np.ndarray, shape) -> np.ndarray:
     """`values` (H, W) on a grid of another `shape` over the same field; averaged when coarser."""
-    tensor = torch.from_numpy(np.ascontiguousarray(values, np.float32))[None, None]
+    contiguous = np.ascontiguousarray(values, np.float32)
+    tensor = torch.from_numpy(contiguous)[None, None]
     resized = functional.interpolate(tensor, tuple(shape), mode="bicubic", antialias=True)
     return resized[0, 0].numpy()
 
@@ -98,7 +106,8 @@ def normalise(values: np.ndarray) -> np.ndarray:
     values = np.clip(values, low, high) - low
     values = values - ndimage.gaussian_filter(values, around, truncate=3)
     contrast = ndimage.gaussian_filter(values**2, around, truncate=3)
-    contrast = np.sqrt((contrast + np.median(contrast)) / 2 + 1e-12 * values.var() + 1e-30)
+    usual = np.median(contrast)
+    contrast = np.sqrt((contrast + usual) / 2 + 1e-12 * values.var() + 1e-30)
     return (values / contrast).astype(np.float32)
 
 
@@ -106,12 +115,16 @@ def normalise(values: np.ndarray) -> np.ndarray:
 def _in_tiles(image: torch.Tensor, network: UNet, progress: bool) -> np.ndarray:
     """Probabilities (outputs, H, W) of an input (2, H, W) at the trained spacing."""
     maps = np.empty((network.out.out_channels, *image.shape[1:]), np.float32)
-    tiles = list(product(*(range(0, n, TILE_PX) for n in image.shape[1:])))
+    _, height, width = image.shape
+    tiles = list(product(range(0, height, TILE_PX), range(0, width, TILE_PX)))
     for row, col in tqdm(tiles, "segment", leave=False, disable=not progress, delay=2):
-        top, left = max(0, row - MARGIN_PX), max(0, col - MARGIN_PX)
-        below, right = row + TILE_PX + MARGIN_PX, col + TILE_PX + MARGIN_PX
+        top = max(0, row - MARGIN_PX)
+        left = max(0, col - MARGIN_PX)
+        below = row + TILE_PX + MARGIN_PX
+        right = col + TILE_PX + MARGIN_PX
         tile = image[None, :, top:below, left:right].to(network.out.weight.device)
-        answer = torch.sigmoid(network(tile.contiguous(memory_format=torch.channels_last)))
-        answer = answer[0, :, row - top :, col - left :][:, :TILE_PX, :TILE_PX].cpu().numpy()
-        maps[:, row : row + TILE_PX, col : col + TILE_PX] = answer
+        tile = tile.contiguous(memory_format=torch.channels_last)
+        answer = torch.sigmoid(network(tile))
+        inner = answer[0, :, row - top :, col - left :][:, :TILE_PX, :TILE_PX]
+        maps[:, row : row + TILE_PX, col : col + TILE_PX] = inner.cpu().numpy()
     return maps

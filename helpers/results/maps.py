@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from scipy.interpolate import NearestNDInterpolator
 
+from ..columns.table import named_numbers, write_table
 from ..files.folder import new_folder
 from ..images import as_positions, neighbour_distance, one_each
 from .angles import fold_angles
@@ -61,9 +62,17 @@ def latent_map(positions, latent, *, shape, pixel_size_nm: float | None = None, 
 
 
 def save_results(
-    path, columns, encoding, kept, *, shape, pixel_size_nm=None, order=1, model=None,
+    path,
+    columns,
+    encoding,
+    kept,
+    *,
+    shape,
+    pixel_size_nm=None,
+    order=1,
+    model=None,
     overwrite=False,
-) -> Path:  # fmt: skip
+) -> Path:
     """Write maps (.hspy), the table of columns (.csv) and the model into a new folder.
 
     Parameters
@@ -94,7 +103,8 @@ def save_results(
     if len(kept) and kept.max() >= len(columns):
         raise ValueError(f"kept names column {kept.max()}, but there are only {len(columns)}")
     with new_folder(path, overwrite=overwrite) as new:
-        _write_maps(new, as_positions(columns)[kept], encoding, shape, pixel_size_nm, order)
+        places = as_positions(columns)[kept]
+        _write_maps(new, places, encoding, shape, pixel_size_nm, order)
         _write_table(new / "columns.csv", columns, encoding, kept, pixel_size_nm)
         if model is not None:
             model.save(new / "model.safetensors")
@@ -103,26 +113,38 @@ def save_results(
 
 def _write_maps(folder: Path, places, encoding, shape, pixel_size_nm, order: int) -> None:
     field = {"shape": shape, "pixel_size_nm": pixel_size_nm}
-    angle_map(places, encoding.angle, order=order, **field).save(folder / "angle.hspy")
+    angles = angle_map(places, encoding.angle, order=order, **field)
+    angles.save(folder / "angle.hspy")
     for n, latent in enumerate(encoding.latent.T, start=1):
         if not encoding.living[n - 1]:  # a map of it would show noise
             continue
-        latent_map(places, latent, title=f"latent {n}", **field).save(folder / f"latent_{n}.hspy")
+        latents = latent_map(places, latent, title=f"latent {n}", **field)
+        latents.save(folder / f"latent_{n}.hspy")
 
 
 def _write_table(path: Path, columns, encoding, kept: np.ndarray, pixel_size_nm) -> None:
     """One row a column; columns whose window did not fit have no angle and no latents (nan)."""
-    located = vars(columns).copy()
-    row, col = located.pop("positions").T
-    table = {"row_px": row, "col_px": col}
+    located = named_numbers(columns)
+    row_px = located.pop("row_px")
+    col_px = located.pop("col_px")
+    table = {"row_px": row_px, "col_px": col_px}
     if pixel_size_nm is not None:
-        table |= {"y_nm": row * pixel_size_nm, "x_nm": col * pixel_size_nm}
-    encoded = {"angle_rad": encoding.angle, "angle_sd_rad": encoding.angle_sd}
-    for n, (latent, sd) in enumerate(zip(encoding.latent.T, encoding.latent_sd.T, strict=True), 1):
-        encoded |= {f"latent_{n}": latent, f"latent_{n}_sd": sd}
-    encoded["residual"] = encoding.residual
-    at_columns = np.full((len(encoded), len(columns)), np.nan)
-    at_columns[:, kept] = list(encoded.values())
-    table |= located | dict(zip(encoded, at_columns, strict=True))
-    values = np.column_stack(list(table.values()))
-    np.savetxt(path, values, fmt="%.6g", delimiter=",", header=",".join(table), comments="")
+        table["y_nm"] = row_px * pixel_size_nm
+        table["x_nm"] = col_px * pixel_size_nm
+    table |= located
+    for name, values in _encoded_numbers(encoding).items():
+        at_columns = np.full(len(columns), np.nan)
+        at_columns[kept] = values
+        table[name] = at_columns
+    write_table(path, table)
+
+
+def _encoded_numbers(encoding) -> dict[str, np.ndarray]:
+    """The numbers (M,) of the sub-images, by the names that they have in the table."""
+    named = {"angle_rad": encoding.angle, "angle_sd_rad": encoding.angle_sd}
+    latents = zip(encoding.latent.T, encoding.latent_sd.T, strict=True)
+    for n, (latent, sd) in enumerate(latents, start=1):
+        named[f"latent_{n}"] = latent
+        named[f"latent_{n}_sd"] = sd
+    named["residual"] = encoding.residual
+    return named

@@ -64,8 +64,9 @@ def align_stack(stack, *, progress: bool = True, skip_damaged: bool = False) -> 
     frames = _Frames(stack, skip_damaged)
     drift = _estimate_drift(frames, progress)
     start, stop = _common_area(frames.shape, drift)
-    moves = zip(frames, drift, strict=True)
-    total = sum(ndimage.shift(f, -by, np.float64, order=3, mode="mirror") for f, by in moves)
+    total = 0
+    for frame, by in zip(frames, drift, strict=True):
+        total += ndimage.shift(frame, -by, np.float64, order=3, mode="mirror")
     mean = (total / len(drift)).astype(np.float32)
     shifts = np.full((frames.count, 2), np.nan)
     shifts[frames.good] = drift + start
@@ -73,63 +74,111 @@ def align_stack(stack, *, progress: bool = True, skip_damaged: bool = False) -> 
 
 
 class _Frames:
-    """The usable frames of a stack as clean float32 images, read anew each time they are asked."""
+    """The usable frames of a stack, one after the other, each time they are iterated over.
+
+    Every frame is read once at first, to see which are usable. None is kept: each iteration reads
+    them anew.
+
+    Attributes
+    ----------
+    count : int
+        Number of frames in the stack, the damaged ones among them.
+    shape : tuple of int
+        (rows, columns) of each.
+    good : list of int
+        Numbers of the usable frames, over which one iterates.
+    """
 
     def __init__(self, stack, skip_damaged: bool):
-        values = frames_of(stack)
-        self._values = values = values[None] if values.ndim == 2 else values
-        if values.ndim != 3 or len(values) == 0 or min(values.shape[1:]) < SMALLEST_SIDE_PX:
-            wanted = f"(frames, rows, columns), at least {SMALLEST_SIDE_PX} of the last two"
-            raise ValueError(f"the stack has shape {values.shape}, but it must be {wanted}")
-        self.shape, self.count = values.shape[1:], len(values)
-        self.good, damaged, repeats, before = [], [], [], None
+        self._values = _three_dimensional(stack)
+        self.count = len(self._values)
+        self.shape = self._values.shape[1:]
+        self.good: list[int] = []
+        damaged = []
+        repeats = []
+        before = None
         for index in range(self.count):
             try:
-                frame = as_image(np.asarray(values[index]))
+                frame = self._read(index)
             except ValueError as error:
                 if not skip_damaged:
-                    fault = f"frame {index} cannot be aligned: {error}"
-                    raise ValueError(f"{fault}; leave it out, or pass skip_damaged=True") from error
+                    message = (
+                        f"frame {index} cannot be aligned: {error}; "
+                        f"leave it out, or pass skip_damaged=True"
+                    )
+                    raise ValueError(message) from error
                 damaged.append(index)
                 continue
-            repeats += [index] if before is not None and np.array_equal(frame, before) else []
+            if before is not None and np.array_equal(frame, before):
+                repeats.append(index)
             self.good.append(index)
             before = frame
         self._say(damaged, repeats)
 
+    def _read(self, index: int) -> np.ndarray:
+        """One frame as a clean float32 image; a ValueError if it is damaged."""
+        values = np.asarray(self._values[index])
+        return as_image(values)
+
+    def _read_again(self, index: int) -> np.ndarray:
+        """One frame without the warnings, which were given when it was read first."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return self._read(index)
+
     def _say(self, damaged: list[int], repeats: list[int]) -> None:
+        """Warn of frames that are left out or give no new information."""
         if not self.good:
             raise ValueError(f"all {self.count} frames are constant or miss pixels: check the file")
-        again = "repeat the one before and add no information: was the file put together twice?"
-        for frames, what in ((damaged, "are damaged and were left out"), (repeats, again)):
-            if frames:
-                warnings.warn(f"frames {frames} {what}", stacklevel=4)
+        if damaged:
+            warnings.warn(f"frames {damaged} are damaged and were left out", stacklevel=4)
+        if repeats:
+            message = (
+                f"frames {repeats} repeat the one before and add no information: "
+                f"was the file put together twice?"
+            )
+            warnings.warn(message, stacklevel=4)
 
     def __iter__(self):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # said when they were read first
-            for index in self.good:
-                yield as_image(np.asarray(self._values[index]))
+        for index in self.good:
+            # A filter of warnings that were open here would also hold back those of the caller.
+            yield self._read_again(index)
+
+
+def _three_dimensional(stack):
+    """The values (F, H, W) of a stack or of a single image, as they are."""
+    values = frames_of(stack)
+    if values.ndim == 2:
+        values = values[None]
+    if values.ndim != 3 or len(values) == 0 or min(values.shape[1:]) < SMALLEST_SIDE_PX:
+        message = (
+            f"the stack has shape {values.shape}, but it must be (frames, rows, columns), "
+            f"at least {SMALLEST_SIDE_PX} of the last two"
+        )
+        raise ValueError(message)
+    return values
 
 
 def _estimate_drift(frames: _Frames, progress: bool) -> np.ndarray:
     """Position of each frame's content relative to the first, (F, 2) [row, column] in pixels."""
     from tqdm.auto import tqdm
 
-    if len(frames.good) == 1:
+    count = len(frames.good)
+    if count == 1:
         return np.zeros((1, 2))
-    with tqdm(total=3 * len(frames.good), desc="aligning frames", disable=not progress) as steps:
+    with tqdm(total=3 * count, desc="aligning frames", disable=not progress) as steps:
         coarse = _follow(frames, steps)
-        # Over the same content the window fades the same atoms out, and no longer holds them back.
         whole = np.round(coarse).astype(int)
-        start, stop = _common_area(frames.shape, whole)
-
-        def spectra():
-            moved = zip(frames, whole, strict=True)
-            crops = (f[tuple(map(slice, start + by, stop + by))] for f, by in moved)
-            return _spectra(crops, stop - start, steps)
-
-        drift = whole + _sharpen(spectra, coarse - whole, frames.good)
+        fraction, evidence = _sharpen(frames, whole, coarse - whole, steps)
+    doubtful = np.flatnonzero(evidence < LEAST_EVIDENCE)
+    if len(doubtful):
+        unlike = [frames.good[index] for index in doubtful]
+        message = (
+            f"frames {unlike} hardly resemble the others: their shifts mean little; "
+            f"leave them out, or check that all frames show the same area"
+        )
+        warnings.warn(message, stacklevel=3)
+    drift = whole + fraction
     return drift - drift[0]
 
 
@@ -137,54 +186,92 @@ def _follow(frames: _Frames, steps) -> np.ndarray:
     """Drift (F, 2), each frame compared with the mean of those before it."""
     spectra = _spectra(frames, frames.shape, steps)
     total = next(spectra)  # of the aligned frames
-    drift = [np.zeros(2)]
+    latest = np.zeros(2)
+    drift = [latest]
     for spectrum in spectra:
         cross = spectrum * np.conj(total)
-        drift.append(_refine(cross, _likeliest_peak(cross, drift[-1])))
-        total += ndimage.fourier_shift(spectrum, -drift[-1])
+        peak = _likeliest_peak(cross, latest)
+        latest = _refine(cross, peak)
+        drift.append(latest)
+        total += ndimage.fourier_shift(spectrum, -latest)
     return np.array(drift)
 
 
-def _sharpen(spectra, drift: np.ndarray, names: list[int]) -> np.ndarray:
-    """Drift (F, 2), each frame compared with the mean of all others."""
-    total = sum(map(ndimage.fourier_shift, spectra(), -drift))
-    evidence = np.zeros(len(drift))
-    for index, spectrum in enumerate(spectra()):
+def _sharpen(
+    frames: _Frames,
+    whole: np.ndarray,
+    fraction: np.ndarray,
+    steps,
+) -> tuple[np.ndarray, np.ndarray]:
+    """What the drift (F, 2) has beyond whole pixels, and the evidence (F,) for it.
+
+    Each frame is compared with the mean of all others. The evidence is the correlation coefficient
+    in units of its spread for frames of mere white noise.
+    """
+    fraction = fraction.copy()
+    evidence = np.zeros(len(fraction))
+    total = 0
+    spectra = _spectra_of_crops(frames, whole, steps)
+    for spectrum, by in zip(spectra, fraction, strict=True):
+        total += ndimage.fourier_shift(spectrum, -by)
+    spectra = _spectra_of_crops(frames, whole, steps)
+    for index, spectrum in enumerate(spectra):
         # Without the frame itself: its noise would hold the shift where it is already.
-        total -= ndimage.fourier_shift(spectrum, -drift[index])
+        total -= ndimage.fourier_shift(spectrum, -fraction[index])
         cross = spectrum * np.conj(total)
-        drift[index] = _refine(cross, drift[index])
-        evidence[index] = _correlation(cross, drift[index], 0)[1, 1] / np.linalg.norm(total)
-        total += ndimage.fourier_shift(spectrum, -drift[index])
-    # The correlation coefficients in units of their spread for frames of mere white noise.
+        fraction[index] = _refine(cross, fraction[index])
+        height = _correlation(cross, fraction[index], 0)[1, 1]
+        evidence[index] = height / np.linalg.norm(total)
+        total += ndimage.fourier_shift(spectrum, -fraction[index])
     evidence *= np.sqrt(total.size) * (1 - TAPERED_SHARE)
-    if unlike := [names[index] for index in np.flatnonzero(evidence < LEAST_EVIDENCE)]:
-        found = f"frames {unlike} hardly resemble the others: their shifts mean little"
-        remedy = "leave them out, or check that all frames show the same area"
-        warnings.warn(f"{found}; {remedy}", stacklevel=4)
-    return drift
+    return fraction, evidence
+
+
+def _spectra_of_crops(frames: _Frames, whole: np.ndarray, steps):
+    """Yield each frame's spectrum, cut to the content that all show, to whole pixels.
+
+    Over the same content the window fades the same atoms out, and no longer holds them back.
+    """
+    start, stop = _common_area(frames.shape, whole)
+    crops = _crops(frames, start + whole, stop + whole)
+    return _spectra(crops, stop - start, steps)
+
+
+def _crops(frames: _Frames, firsts: np.ndarray, ends: np.ndarray):
+    """Yield of each frame what lies from its first [row, column] to before its end."""
+    for frame, first, end in zip(frames, firsts, ends, strict=True):
+        top, left = first
+        bottom, right = end
+        yield frame[top:bottom, left:right]
 
 
 def _spectra(frames, shape, steps):
     """Yield each frame's spectrum, of norm one, less its border and its slow variation."""
-    window = np.float32(np.outer(*(signal.windows.tukey(n, 2 * TAPERED_SHARE) for n in shape)))
+    row_taper, column_taper = [signal.windows.tukey(side, 2 * TAPERED_SHARE) for side in shape]
+    window = np.outer(row_taper, column_taper).astype(np.float32)
     slow_px = np.array(shape) / (2 * np.pi * SLOWEST_CYCLES)
     for frame in frames:
-        spectrum = fft.fft2((frame - np.average(frame, weights=window)) * window)
+        level = np.average(frame, weights=window)
+        spectrum = fft.fft2((frame - level) * window)
         spectrum -= ndimage.fourier_gaussian(spectrum, slow_px)
-        yield spectrum / np.linalg.norm(spectrum)
+        norm = np.linalg.norm(spectrum)
+        yield spectrum / norm
         steps.update()
 
 
 def _likeliest_peak(cross: np.ndarray, expected: np.ndarray) -> np.ndarray:
     """Shift of the highest correlation, less a mild penalty for jumps far from `expected`."""
     correlation = fft.ifft2(ndimage.fourier_shift(cross, -expected)).real
-    jumps = [fft.fftfreq(n, 1 / n) for n in cross.shape]  # 0, 1 … -1 pixels from the expected shift
-    squared = np.add.outer(jumps[0] ** 2, jumps[1] ** 2)
+    # 0, 1 … -1 pixels from the expected shift
+    row_jumps, column_jumps = [fft.fftfreq(side, 1 / side) for side in cross.shape]
+    squared = np.add.outer(row_jumps**2, column_jumps**2)
     # The logarithm lets a sudden jump through where the correlation alone is unmistakable.
-    score = correlation / correlation.max() - PRIOR_WEIGHT * np.log1p(squared / DRIFT_PX**2)
-    row, column = np.unravel_index(np.argmax(score), score.shape)
-    return expected + [jumps[0][row], jumps[1][column]]
+    penalty = PRIOR_WEIGHT * np.log1p(squared / DRIFT_PX**2)
+    score = correlation / correlation.max() - penalty
+    highest = np.argmax(score)
+    row, column = np.unravel_index(highest, score.shape)
+    jump = [row_jumps[row], column_jumps[column]]
+    return expected + jump
 
 
 def _refine(cross: np.ndarray, start: np.ndarray) -> np.ndarray:
@@ -193,28 +280,42 @@ def _refine(cross: np.ndarray, start: np.ndarray) -> np.ndarray:
     Goes uphill to the vertex of the parabolas through three exact values along rows and columns, at
     most one step far, in finer and finer steps.
     """
+    least_curvature = np.finfo(np.float32).tiny
     shift = np.array(start, dtype=np.float64)
     for step in (0.5, 0.5, 0.1, 0.02):
         values = _correlation(cross, shift, step)
-        before, here, after = np.transpose([values[:, 1], values[1]])
-        curvature = np.abs(before - 2 * here + after) + np.finfo(np.float32).tiny
-        shift += step * np.clip((after - before) / (2 * curvature), -1, 1)
+        along_rows = values[:, 1]
+        along_columns = values[1]
+        before, here, after = np.transpose([along_rows, along_columns])
+        curvature = np.abs(before - 2 * here + after) + least_curvature
+        vertex = (after - before) / (2 * curvature)
+        shift += step * np.clip(vertex, -1, 1)
     return shift
 
 
 def _correlation(cross: np.ndarray, centre: np.ndarray, step: float) -> np.ndarray:
     """Values (3, 3) of the correlation at the shift `centre` and one step to each side of it."""
-    rows, columns = (
-        np.exp(2j * np.pi * np.outer(at + step * np.arange(-1, 2), fft.fftfreq(n)))
-        for at, n in zip(centre, cross.shape, strict=True)
-    )
-    return (rows.astype(np.complex64) @ cross @ columns.T).real
+    n_rows, n_columns = cross.shape
+    offsets = step * np.arange(-1, 2)
+    row_waves = _waves(centre[0] + offsets, n_rows).astype(np.complex64)
+    column_waves = _waves(centre[1] + offsets, n_columns)
+    correlation = row_waves @ cross @ column_waves.T
+    return correlation.real
+
+
+def _waves(shifts: np.ndarray, side: int) -> np.ndarray:
+    """The factor (S, side) by which each shift turns each component of a Fourier transform."""
+    frequencies = fft.fftfreq(side)
+    cycles = np.outer(shifts, frequencies)
+    return np.exp(2j * np.pi * cycles)
 
 
 def _common_area(shape: tuple[int, int], drift: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """First [row, column] in frame 0 of what all frames show, and the one after the last."""
-    start = np.ceil(-drift.min(axis=0)).astype(int)
-    stop = np.floor(shape - drift.max(axis=0)).astype(int)
+    first = -drift.min(axis=0)
+    last = shape - drift.max(axis=0)
+    start = np.ceil(first).astype(int)
+    stop = np.floor(last).astype(int)
     if (stop - start).min() < SMALLEST_SIDE_PX:
         moved = np.ptp(drift, axis=0).round(1)
         raise ValueError(f"no area in common: frames of {shape} drift by {moved} px; align fewer")
@@ -225,12 +326,17 @@ def _as_signal(mean: np.ndarray, stack, start: np.ndarray, stop: np.ndarray):
     """The mean, cropped to the common area, with the axes and the metadata of the stack."""
     from hyperspy.signals import Signal2D
 
+    from ..files.read import axes_of
+
     if not hasattr(stack, "axes_manager"):
         stack = Signal2D(stack)
         stack.axes_manager.signal_axes.set(name=["x", "y"], units="px")
-    axes = [axis.get_axis_dictionary() for axis in stack.axes_manager._axes[-2:]]
-    whole = Signal2D(mean, axes=axes, metadata=stack.metadata.as_dictionary())
-    (top, left), (bottom, right) = start.tolist(), stop.tolist()
+    image_axes = axes_of(stack)[-2:]
+    calibration = [axis.get_axis_dictionary() for axis in image_axes]
+    metadata = stack.metadata.as_dictionary()
+    whole = Signal2D(mean, axes=calibration, metadata=metadata)
+    top, left = start.tolist()
+    bottom, right = stop.tolist()
     cropped = whole.isig[left:right, top:bottom]
     cropped.metadata.set_item("Rvae_stem.common_area_px", [top, bottom, left, right])
     return cropped

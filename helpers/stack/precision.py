@@ -25,7 +25,7 @@ class FramePositions:
     ----------
     positions : (F, N, 2) float64
         [row, column] in pixels of the mean image: each frame's rigid shift is taken off. NaN where
-        a column lies outside the frame or its fit failed.
+        a column lies outside the frame or its fit failed, and in frames that were left out.
     position_sd_px : (F, N) float64
         Standard error of each fit along one axis, by the counting noise alone.
     """
@@ -47,11 +47,21 @@ class FramePositions:
         product of their errors is the variance of the jitter, as far as a column, which is several
         lines high, feels it.
         """
-        found = self.positions[:, np.isfinite(self.positions).all(axis=(0, 2))]  # (F, N, 2)
-        off, rows = found - found.mean(axis=0), found[..., :1].mean(axis=0)
-        one, other = cKDTree(rows).query_pairs(LINE_PX, output_type="ndarray").T
-        product = np.mean(off[:, one] * off[:, other], axis=(0, 1)) * len(off) / (len(off) - 1)
-        return np.sqrt(np.maximum(product, 0))
+        is_found = np.isfinite(self.positions)
+        # A frame that was left out has no column at all.
+        used = is_found.any(axis=(1, 2))
+        in_every_frame = is_found[used].all(axis=(0, 2))
+        of_used = self.positions[used]
+        positions = of_used[:, in_every_frame]
+        error = positions - positions.mean(axis=0)
+        rows = positions[..., :1].mean(axis=0)
+        on_one_line = cKDTree(rows).query_pairs(LINE_PX, output_type="ndarray")
+        one, other = on_one_line.T
+        products = error[:, one] * error[:, other]
+        product = products.mean(axis=(0, 1))
+        n_frames = len(error)
+        variance = product * n_frames / (n_frames - 1)
+        return np.sqrt(np.maximum(variance, 0))
 
 
 def locate_in_frames(stack, columns: Columns, shifts, *, progress: bool = True) -> FramePositions:
@@ -64,7 +74,8 @@ def locate_in_frames(stack, columns: Columns, shifts, *, progress: bool = True) 
     columns : Columns
         Located in the mean; in each frame the fit starts from them.
     shifts : (F, 2) array
-        From `align_stack`: `columns.positions + shifts[f]` are the positions in frame f.
+        From `align_stack`: `columns.positions + shifts[f]` are the positions in frame f. A damaged
+        frame, whose shift is NaN, is left out: all that is returned of it is NaN.
     progress : bool
         Show a bar over the frames.
 
@@ -74,17 +85,31 @@ def locate_in_frames(stack, columns: Columns, shifts, *, progress: bool = True) 
         If there is not one shift for each of at least two frames, or there are no columns.
     """
     frames = frames_of(stack)  # may be lazy
-    shifts, start = np.asarray(shifts, dtype=float), as_positions(columns)
-    if np.ndim(frames) != 3 or len(frames) < 2 or shifts.shape != (len(frames), 2):
-        found = f"frames of shape {np.shape(frames)} and shifts of shape {shifts.shape}"
-        raise ValueError(f"{found}: two frames or more, each with the shift that align_stack gives")
-    places, errors = [], []
-    for frame, shift in zip(tqdm(frames, disable=not progress), shifts, strict=True):
-        fitted = refine_columns(np.asarray(frame), start + shift)
-        failed = np.isnan(fitted.amplitude)
-        places.append(np.where(failed[:, None], np.nan, fitted.positions - shift))
-        errors.append(np.where(failed, np.nan, fitted.position_sd_px))
-    places = np.array(places)  # (F, N, 2)
+    shifts = np.asarray(shifts, dtype=float)
+    start = as_positions(columns)
+    is_stack = np.ndim(frames) == 3 and len(frames) > 1
+    if not is_stack or shifts.shape != (len(frames), 2):
+        message = (
+            f"frames of shape {np.shape(frames)} and shifts of shape {shifts.shape}: "
+            f"two frames or more, each with the shift that align_stack gives"
+        )
+        raise ValueError(message)
+    shape = (len(frames), len(start))
+    positions = np.full((*shape, 2), np.nan)
+    position_sd_px = np.full(shape, np.nan)
+    is_known = np.isfinite(shifts)
+    used = np.flatnonzero(is_known.all(axis=1))
+    for number in tqdm(used, disable=not progress):
+        frame = np.asarray(frames[number])
+        shift = shifts[number]
+        expected = start + shift
+        fitted = refine_columns(frame, expected)
+        is_fitted = ~np.isnan(fitted.amplitude)
+        in_mean = fitted.positions - shift
+        positions[number, is_fitted] = in_mean[is_fitted]
+        position_sd_px[number, is_fitted] = fitted.position_sd_px[is_fitted]
     # All columns together tell the shift of a frame better than its correlation did.
-    places -= np.nanmedian(places - start, axis=1, keepdims=True)
-    return FramePositions(places, np.array(errors))
+    difference = positions[used] - start
+    remaining_shift = np.nanmedian(difference, axis=1, keepdims=True)
+    positions[used] -= remaining_shift
+    return FramePositions(positions, position_sd_px)

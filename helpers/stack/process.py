@@ -17,10 +17,8 @@ from scipy.spatial import cKDTree
 
 from ..columns.locate import LONE_SPACING_PX, locate_columns, refine_columns
 from ..columns.peaks import probability_peaks
-from ..columns.segmentation import COLUMNS
-from ..columns.spacing import without_outliers
-from ..columns.unet import load_network, run_network
-from ..device import one_thread, pick_device
+from ..columns.segmentation import probability_of
+from ..device import one_thread
 from ..files.folder import new_folder
 from ..images import as_image, frames_of, median_spacing
 from ..subimages.cut import cut_subimages
@@ -29,15 +27,23 @@ from ..subimages.window import window_report
 from .drift import align_stack
 from .store import DONE, FORMAT, SEGMENTED, FrameStore
 
-APART, SAME = 0.5, 0.25  # over the spacing: a column that is new, and one that is seen again
+# Distances over the spacing: of a column that is new, and of one that is seen again.
+APART = 0.5
+SAME = 0.25
 ROOM = 3  # for columns that a frame shows, over those of the mean
 STAYS = 3  # frames on end that show a new column, if it is no fault of a noisy one
 
 
 def process_stack(
-    signal, path, *, window_px: int | None = None, client=None, skip_damaged: bool = False,
-    segment_frames: bool = True, progress: bool = True,
-) -> FrameStore:  # fmt: skip
+    signal,
+    path,
+    *,
+    window_px: int | None = None,
+    client=None,
+    skip_damaged: bool = False,
+    segment_frames: bool = True,
+    progress: bool = True,
+) -> FrameStore:
     """Align a stack; segment, locate and cut every frame, into a store on disk.
 
     Called again after an interruption it goes on where it was.
@@ -64,15 +70,20 @@ def process_stack(
     RuntimeError
         If a worker died, the disk is full, or a frame could not be read; what was done is kept.
     """
-    data, path = frames_of(signal), Path(path)
+    data = frames_of(signal)
+    path = Path(path)
     with dask.config.set(scheduler="threads"), one_thread():  # but for what a client is given
         if not path.exists():
-            _prepare(path, signal, window_px, skip_damaged, segment_frames, progress)
+            _prepare(
+                path,
+                signal,
+                window_px=window_px,
+                skip_damaged=skip_damaged,
+                segment_frames=segment_frames,
+                progress=progress,
+            )
         store = FrameStore(path)
-        size = store.group.attrs["window_px"]
-        if store.group.attrs["mark"] != _mark_of(data) or window_px not in (None, size):
-            has = f"{path} holds another stack, or windows of {size} px"
-            raise ValueError(f"{has}: name another folder, or remove this one")
+        _require_same(store, data, window_px)
         _each_frame(_segment, "", data, store, client)
         if "columns" not in store.group.attrs:
             _link(store)
@@ -80,32 +91,64 @@ def process_stack(
     return store
 
 
+def _require_same(store: FrameStore, data, window_px: int | None) -> None:
+    """A ValueError if the store is of another stack, or of windows of another size."""
+    kept_px = store.group.attrs["window_px"]
+    kept_mark = store.group.attrs["mark"]
+    if kept_mark != _mark_of(data) or window_px not in (None, kept_px):
+        message = (
+            f"{store.path} holds another stack, or windows of {kept_px} px: "
+            f"name another folder, or remove this one"
+        )
+        raise ValueError(message)
+
+
 def _mark_of(data) -> str:
     """By which a store knows its stack again: shape and first frame."""
-    return f"{data.shape} {hashlib.sha256(np.ascontiguousarray(data[0])).hexdigest()[:16]}"
+    first = np.ascontiguousarray(data[0])
+    digest = hashlib.sha256(first).hexdigest()
+    return f"{data.shape} {digest[:16]}"
 
 
-def _prepare(path: Path, signal, window_px, skip_damaged, segment_frames, progress) -> None:
+def _prepare(
+    path: Path,
+    signal,
+    *,
+    window_px: int | None,
+    skip_damaged: bool,
+    segment_frames: bool,
+    progress: bool,
+) -> None:
     """Find the columns in the mean image, choose the window, and lay out an empty store."""
     mean, shifts = align_stack(signal, progress=progress, skip_damaged=skip_damaged)
-    columns, data = locate_columns(mean), frames_of(signal)
-    first = np.flatnonzero(np.isfinite(shifts[:, 0]))[0]  # as noisy as what is trained on
-    frame, places = as_image(np.asarray(data[first])), columns.positions + shifts[first]
-    window_px = window_px or window_report(frame, places).recommended_px
-    stack, _ = cut_subimages(frame, places, window_px)
-    settings = {"window_px": window_px, "band_limit": data_band_limit(stack, window_px)}
+    columns = locate_columns(mean)
+    data = frames_of(signal)
+    is_usable = np.isfinite(shifts[:, 0])
+    first = np.flatnonzero(is_usable)[0]
+    frame = as_image(np.asarray(data[first]))  # as noisy as what is trained on
+    settings = {"format": FORMAT, "mark": _mark_of(data)}
+    settings |= _window_settings(frame, columns.positions + shifts[first], window_px)
     settings["spacing_px"] = median_spacing(columns.positions, LONE_SPACING_PX)
+    state = np.full(len(shifts), "" if segment_frames else SEGMENTED, "U200")
+    for number in np.flatnonzero(~is_usable):
+        state[number] = _damage(data[number])
+    most_peaks = ROOM * len(columns)
+    peaks = {"shape": (len(shifts), most_peaks, 2), "chunks": (1, most_peaks, 2), "dtype": "f8"}
     with new_folder(path) as new:
         group = zarr.open_group(str(new), mode="a")
-        group.attrs.update(format=FORMAT, mark=_mark_of(data), **settings)
+        group.attrs.update(settings)
         group.array("shifts", shifts)
         group.array("reference", columns.positions)
-        state = np.full(len(shifts), "" if segment_frames else SEGMENTED, "U200")
-        for number in np.flatnonzero(np.isnan(shifts[:, 0])):
-            state[number] = _damage(data[number])
         group.array("state", state, chunks=1)
-        room = len(shifts), ROOM * len(columns), 2
-        group.full("peaks", np.nan, shape=room, chunks=(1, *room[1:]), dtype="f8")
+        group.full("peaks", np.nan, **peaks)
+
+
+def _window_settings(frame: np.ndarray, places: np.ndarray, window_px: int | None) -> dict:
+    """The window, chosen where it is not given, and the band limit of what it shows."""
+    if not window_px:
+        window_px = window_report(frame, places).recommended_px
+    stack, _ = cut_subimages(frame, places, window_px)
+    return {"window_px": window_px, "band_limit": data_band_limit(stack, window_px)}
 
 
 def _damage(frame) -> str:
@@ -119,66 +162,106 @@ def _damage(frame) -> str:
 
 def _each_frame(step, state: str, data, store: FrameStore, client) -> None:
     """One task for each frame in a state."""
-    todo, run = np.flatnonzero(store.group["state"][:] == state), dask.delayed(_step)
-    tasks = [run(step, data[n], int(n), str(store.path)) for n in todo]
+    todo = np.flatnonzero(store.group["state"][:] == state)
+    run = dask.delayed(_step)
+    path = str(store.path)
+    tasks = [run(step, data[number], int(number), path) for number in todo]
+    scheduler = client.get if client else "threads"
     try:
-        dask.compute(*tasks, scheduler=client.get if client else "threads")
+        dask.compute(*tasks, scheduler=scheduler)
     except Exception as error:
         left = np.sum(store.group["state"][:] == state)
-        fault = f"stopped with {left} frames to do ({type(error).__name__}: {error})"
-        raise RuntimeError(f"{fault}: mend that and call again, what is done is kept") from error
+        message = (
+            f"stopped with {left} frames to do ({type(error).__name__}: {error}): "
+            f"mend that and call again, what is done is kept"
+        )
+        raise RuntimeError(message) from error
 
 
 def _step(step, frame, number: int, path: str) -> None:
     """Take one frame from a state to the next; the task of a worker."""
     store = FrameStore(path)
-    state = step(store, as_image(np.asarray(frame)), number)
+    image = as_image(np.asarray(frame))
+    state = step(store, image, number)
     store.group["state"][number] = state  # last: each chunk before it is written whole or not
 
 
 def _segment(store: FrameStore, image: np.ndarray, number: int) -> str:
     """The columns that this frame shows, by itself."""
-    network, group = load_network(COLUMNS, pick_device("auto")), store.group
-    probability = run_network(network, without_outliers(image), group.attrs["spacing_px"])[0]
-    found = probability_peaks(probability)[: group["peaks"].shape[1]]
-    group["peaks"][number, : len(found)] = found
+    group = store.group
+    probability = probability_of(image, group.attrs["spacing_px"])
+    peaks = probability_peaks(probability)
+    room = group["peaks"].shape[1]
+    if len(peaks) > room:
+        peaks = _most_probable(peaks, probability, room)
+    group["peaks"][number, : len(peaks)] = peaks
     return SEGMENTED
+
+
+def _most_probable(peaks: np.ndarray, probability: np.ndarray, count: int) -> np.ndarray:
+    """As many of the peaks (N, 2) of a probability map (H, W) as `count`, in their order."""
+    row, column = np.rint(peaks).astype(int).T
+    of_peak = probability[row, column]
+    from_likeliest = np.argsort(-of_peak, kind="stable")
+    kept = np.sort(from_likeliest[:count])
+    return peaks[kept]
 
 
 def _link(store: FrameStore) -> None:
     """Number the columns: those of the mean, then those that frames show several times on end."""
-    group, spacing, recent = store.group, store.group.attrs["spacing_px"], []
-    shifts, columns = group["shifts"][:], group["reference"][:]
+    group = store.group
+    spacing_px = group.attrs["spacing_px"]
+    shifts = group["shifts"][:]
+    columns = group["reference"][:]
+    recent = []  # of each of the last frames what it shows and no column accounts for
     for number in np.flatnonzero(group["state"][:] == SEGMENTED):
         shown = _peaks(group, number) - shifts[number]
-        recent = [*recent[1 - STAYS :], shown[_distance(shown, columns) > APART * spacing]]
-        again = [_distance(recent[-1], others) < SAME * spacing for others in recent]
-        if len(recent) == STAYS:
-            columns = np.concatenate([columns, recent[-1][np.all(again, axis=0)]])
-    store.lay_out(len(columns), positions=(2,), sd=(), seen=(), coefficients=(len(store.basis),))
+        is_new = _distance(shown, columns) > APART * spacing_px
+        new = shown[is_new]
+        recent.append(new)
+        recent = recent[-STAYS:]
+        if len(recent) < STAYS:
+            continue
+        again = [_distance(new, others) < SAME * spacing_px for others in recent]
+        stays = np.all(again, axis=0)
+        columns = np.concatenate([columns, new[stays]])
+    store.lay_out(
+        len(columns),
+        positions=(2,),
+        sd=(),
+        seen=(),
+        coefficients=(len(store.basis),),
+    )
     group.array("columns", columns, overwrite=True)
     group.attrs["columns"] = len(columns)  # last, as that all of this is there
 
 
 def _peaks(group: zarr.Group, number: int) -> np.ndarray:
+    """The places (P, 2) of the columns that a frame shows by itself, in its pixels."""
     peaks = group["peaks"][number]
-    return peaks[np.isfinite(peaks[:, 0])]
+    is_peak = np.isfinite(peaks[:, 0])
+    return peaks[is_peak]
 
 
 def _distance(places: np.ndarray, others: np.ndarray) -> np.ndarray:
     """From each place (N, 2) to the nearest of others, px; infinite where there is none."""
-    return cKDTree(others).query(places)[0]
+    distance_px, _ = cKDTree(others).query(places)
+    return distance_px
 
 
 def _locate(store: FrameStore, image: np.ndarray, number: int) -> str:
     """Fit all columns in one frame, and cut them out."""
-    group, basis = store.group, store.basis
+    group = store.group
+    basis = store.basis
     expected = group["columns"][:] + group["shifts"][number]
     found = refine_columns(image, expected)
-    places = np.where(np.isnan(found.amplitude)[:, None], np.nan, found.positions)
+    failed = np.isnan(found.amplitude)
+    places = np.where(failed[:, None], np.nan, found.positions)
     stack, kept = cut_subimages(image, places, basis.window_px)
-    group["positions"][number], group["sd"][number] = places, found.position_sd_px
+    group["positions"][number] = places
+    group["sd"][number] = found.position_sd_px
     group["coefficients"].oindex[number, kept] = basis.project(stack)
-    apart = _distance(expected, _peaks(group, number))
-    group["seen"][number] = apart < SAME * group.attrs["spacing_px"]
+    peaks = _peaks(group, number)
+    apart_px = _distance(expected, peaks)
+    group["seen"][number] = apart_px < SAME * group.attrs["spacing_px"]
     return DONE

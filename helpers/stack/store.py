@@ -9,7 +9,9 @@ import zarr
 from ..subimages.harmonics import DiskHarmonics
 
 FORMAT = "rvae-stem-book frames 2"
-SEGMENTED, DONE = "segmented", "done"  # the state of a frame: "" at first, or what is wrong with it
+# The state of a frame: "" at first, then one of these, or what is wrong with it.
+SEGMENTED = "segmented"
+DONE = "done"
 FRAMES_A_PASS = 8  # read at random for each pass of a training
 
 
@@ -72,17 +74,42 @@ class FrameStore:
         return columns, coefficients[columns]
 
     def sample(self, seed) -> np.ndarray:
-        """Coefficients (M, K) of a few frames drawn at random: what one pass of a training sees."""
-        some = np.random.default_rng(seed).permutation(self.frames)[:FRAMES_A_PASS]
-        return np.concatenate([self.of_frame(n)[1] for n in np.sort(some)])
+        """Coefficients (M, K) of a few frames drawn at random: what one pass of a training sees.
+
+        ValueError if no frame is done.
+        """
+        frames = self.frames
+        if len(frames) == 0:
+            message = (
+                f"no frame of {self.path} is done: call process_stack again with the same stack, "
+                f"which goes on where it was"
+            )
+            raise ValueError(message)
+        rng = np.random.default_rng(seed)
+        drawn = rng.permutation(frames)[:FRAMES_A_PASS]
+        coefficients = []
+        for number in np.sort(drawn):
+            _, of_frame = self.of_frame(number)
+            coefficients.append(of_frame)
+        return np.concatenate(coefficients)
 
     def encode(self, model) -> None:
         """Write what a model says of each column into `angle`, `kind` … (F, N), else NaN."""
-        sizes = {"angle": (), "angle_sd": (), "residual": (), "kind": (), "order": ()}
-        sizes["latent"] = (model.latent_dim,)
+        sizes = {
+            "angle": (),
+            "angle_sd": (),
+            "residual": (),
+            "kind": (),
+            "order": (),
+            "latent": (model.latent_dim,),
+        }
         self.lay_out(len(self.group["columns"]), **sizes)
         for number in self.frames:
             columns, coefficients = self.of_frame(number)
+            # Where no window lies inside the frame nothing can be said of it.
+            if len(columns) == 0:
+                continue
             encoding = model.encode(coefficients, normalization="model")
             for name in sizes:
-                self.group[name].oindex[number, columns] = getattr(encoding, name)
+                values = getattr(encoding, name)
+                self.group[name].oindex[number, columns] = values
