@@ -64,7 +64,8 @@ def test_the_library_scatters_more_where_it_is_thicker_and_where_strontium_is(na
 
 def test_along_110_the_blocks_stand_above_one_another():
     """Distances of columns against those worked out by hand from a, c and the heights."""
-    along_100, along_110 = load_cells(), load_cells("Sr3Fe2O7_110")
+    along_100 = load_cells()
+    along_110 = load_cells("Sr3Fe2O7_110")
     np.testing.assert_allclose(along_110.cell_nm, [0.385 / np.sqrt(2), 2.015])
     assert (along_110.site_yz[:, 0] == 0).all()  # no column between two others of a layer
     heights = np.sort(along_110.site_yz[:, 1] * 2.015)
@@ -77,17 +78,19 @@ def test_along_110_the_blocks_stand_above_one_another():
 
 def test_equal_thickness_scatters_as_much_along_either_axis():
     """There are the same atoms in each nanometre, in whatever columns they stand."""
-    first, second = (
-        np.interp([10, 20, 30], cells.thickness_nm, cells.fraction.mean(axis=(1, 2)))
-        for cells in (load_cells(), load_cells("Sr3Fe2O7_110"))
-    )
-    np.testing.assert_allclose(second, first, rtol=0.05)
+    scattered = []
+    for name in ("Sr3Fe2O7_100", "Sr3Fe2O7_110"):
+        cells = load_cells(name)
+        mean = cells.fraction.mean(axis=(1, 2))
+        scattered.append(np.interp([10, 20, 30], cells.thickness_nm, mean))
+    np.testing.assert_allclose(scattered[1], scattered[0], rtol=0.05)
 
 
 def test_defocus_blurs_and_keeps_the_mean():
     """Over a whole cell the mean cannot depend on the focus of the probe; the contrast does."""
     series = [load_cells("Sr3Fe2O7_100_focal", defocus_nm=nm) for nm in range(0, 24, 4)]
-    thin, thick = (np.stack([cells.fraction[step] for cells in series]) for step in (3, 12))
+    thin = np.stack([cells.fraction[3] for cells in series])
+    thick = np.stack([cells.fraction[12] for cells in series])
     mean = thick.mean(axis=(1, 2))
     np.testing.assert_allclose(mean, mean.mean(), rtol=0.05)  # 10 nm; few configurations
     contrast = thin.std(axis=(1, 2)) / thin.mean(axis=(1, 2))  # 3 nm: no time to refocus
@@ -95,9 +98,12 @@ def test_defocus_blurs_and_keeps_the_mean():
 
 
 def test_the_focal_series_begins_with_the_image_in_focus():
-    focal, plain = load_cells("Sr3Fe2O7_100_focal").fraction, load_cells().fraction
+    focal = load_cells("Sr3Fe2O7_100_focal")
+    plain = load_cells()
     for step in (4, 20):
-        assert np.corrcoef(focal[step].ravel(), plain[step].ravel())[0, 1] > 0.99
+        images = [focal.fraction[step].ravel(), plain.fraction[step].ravel()]
+        correlation = np.corrcoef(images)
+        assert correlation[0, 1] > 0.99
 
 
 def test_what_was_not_computed_is_refused():
@@ -111,16 +117,18 @@ def test_what_was_not_computed_is_refused():
 
 def test_thickness_is_interpolated_and_nothing_scatters_nothing():
     cells = load_cells()
-    y, z = np.zeros(3), np.full(3, 0.3)
+    y = np.zeros(3)
+    z = np.full(3, 0.3)
     low, middle, high = cells.sample(y, z, np.array([10.01, 10.395, 10.78]))
     assert middle == pytest.approx((low + high) / 2, rel=1e-4)
     assert cells.sample(y, z, np.zeros(3)).max() == 0
 
 
 def test_a_broader_source_blurs_and_keeps_the_mean():
-    sharp, broad = load_cells(source_fwhm_nm=0.04), load_cells(source_fwhm_nm=0.12)
-    assert broad.fraction[20].mean() == pytest.approx(sharp.fraction[20].mean(), rel=0.01)
-    assert broad.fraction[20].max() < 0.8 * sharp.fraction[20].max()
+    sharp = load_cells(source_fwhm_nm=0.04).fraction[20]
+    broad = load_cells(source_fwhm_nm=0.12).fraction[20]
+    assert broad.mean() == pytest.approx(sharp.mean(), rel=0.01)
+    assert broad.max() < 0.8 * sharp.max()
 
 
 def test_columns_lie_where_the_image_is_bright(crystal):
@@ -152,7 +160,8 @@ def test_sign_says_on_which_side_the_gap_lies(crystal):
         for k in which:
             gap_side = height - height[k]
             ahead = gap_side * truth.sign[k]
-            step_ahead, step_back = ahead[ahead > 0.05].min(), (-ahead)[-ahead > 0.05].min()
+            step_ahead = ahead[ahead > 0.05].min()
+            step_back = -ahead[ahead < -0.05].max()
             expected = (far, near) if site == "Sr2" else (near, far)
             assert (step_ahead, step_back) == pytest.approx(expected, abs=0.02)
 
@@ -179,7 +188,8 @@ def test_jitter_has_the_stated_spread_and_memory():
 
 def test_counts_are_poisson(crystal):
     frames, _ = scan_specimen(crystal, 40, scan=STILL, seed=2)
-    mean, variance = frames.mean(axis=0), frames.var(axis=0, ddof=1)
+    mean = frames.mean(axis=0)
+    variance = frames.var(axis=0, ddof=1)
     assert (variance / mean).mean() == pytest.approx(1, abs=0.02)
 
 

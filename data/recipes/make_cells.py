@@ -26,7 +26,8 @@ import numpy as np
 DATA = Path(__file__).resolve().parents[1]
 
 # Sr3Fe2O7, I4/mmm: a composite of secondary sources (see data/README.md).
-A_ANGSTROM, C_ANGSTROM = 3.85, 20.15
+A_ANGSTROM = 3.85
+C_ANGSTROM = 20.15
 SITES = [  # species, (x, y, z) in fractions of the cell
     ("Sr", (0.0, 0.0, 0.5)),
     ("Sr", (0.0, 0.0, 0.317)),
@@ -110,7 +111,8 @@ def build_crystal(projection: Projection):
     from ase import Atoms
 
     half_slice = np.array([0, 0, 0.5 / projection.planes_per_box])
-    symbols, positions = [], []
+    symbols = []
+    positions = []
     for species, site in SITES:
         for point in projection.lattice:
             symbols.append(species)
@@ -186,8 +188,11 @@ def list_columns(block_shift: float) -> dict[str, np.ndarray]:
         if species == "O":
             continue
         from_block = z - np.round(2 * z) / 2  # height above the middle of its own block
-        site = species if species == "Fe" else ("Sr1" if abs(from_block) < 1e-6 else "Sr2")
-        sign = 0 if site == "Sr1" else int(np.sign(from_block))
+        is_middle = abs(from_block) < 1e-6
+        site = species
+        if species == "Sr":
+            site = "Sr1" if is_middle else "Sr2"
+        sign = 0 if is_middle else int(np.sign(from_block))
         rows += [
             (y, z % 1, species, site, sign),
             ((y + block_shift) % 1, (z + 0.5) % 1, species, site, sign),
@@ -240,7 +245,9 @@ def main() -> None:
     runs = run_configurations(options.name, options.configurations, options.folder)
     mean = runs.mean(axis=0)
     noise = runs.std(axis=0, ddof=1).mean() / np.sqrt(len(runs)) / mean.mean()
-    out = options.out or DATA / f"{options.name}.npz"
+    out = options.out
+    if out is None:
+        out = DATA / f"{options.name}.npz"
     save_library(out, PROJECTIONS[options.name], mean)
     print(f"{out}: {len(runs)} configurations, residual noise {noise:.2%} of the mean")
 

@@ -23,27 +23,33 @@ from helpers import (
 )
 from helpers.images import pixel_size_nm
 
+DATA = Path(__file__).resolve().parents[1]
 WINDOW_PX = 40
 SEED = 0
 
 
 def make_columns(mean) -> Columns:
     """Locate the columns of the aligned mean."""
-    return locate_columns(mean, segment(mean))
+    probability = segment(mean)
+    return locate_columns(mean, probability)
 
 
 def make_model(mean, columns: Columns) -> RVAE:
     """Train at 40 px on the aligned mean."""
     stack, _ = cut_subimages(mean, columns.positions, WINDOW_PX)
     model = RVAE(WINDOW_PX, seed=SEED)
-    return model.fit(stack, pixel_size_nm=pixel_size_nm(mean), progress=False)
+    size_nm = pixel_size_nm(mean)
+    return model.fit(stack, pixel_size_nm=size_nm, progress=False)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--folder", type=Path, default=Path(__file__).resolve().parents[1])
-    folder = parser.parse_args().folder
-    mean, _ = align_stack(load_image(fetch("sr3fe2o7_stack.hspy")), progress=False)
+    summary, *_ = __doc__.splitlines()
+    parser = argparse.ArgumentParser(description=summary)
+    parser.add_argument("--folder", type=Path, default=DATA)
+    options = parser.parse_args()
+    folder = options.folder
+    stack = load_image(fetch("sr3fe2o7_stack.hspy"))
+    mean, _ = align_stack(stack, progress=False)
     columns = make_columns(mean)
     columns.save(folder / "sr3fe2o7_columns.csv")
     model = make_model(mean, columns)

@@ -33,22 +33,27 @@ from helpers import align_stack, fetch, load_image, segment
 from helpers.simulate.scan import Scan, scan_specimen
 from helpers.simulate.specimen import polycrystal
 
+DATA = Path(__file__).resolve().parents[1]
 SIDE_PX = 512
 SEPARATION_PX = 6  # half the distance between neighbours, which Atomap itself would take
-GRAINS_SEED, SCAN_SEED = 4, 14
+GRAINS_SEED = 4
+SCAN_SEED = 14
+MEASURED_WITH = ("atomap", "atomai", "hyperspy", "numpy")
 
 
 def central_crop() -> np.ndarray:
     """The central part of the mean of the aligned sample."""
-    mean = align_stack(load_image(fetch("sr3fe2o7_stack.hspy")), progress=False)[0].data
-    top, left = (np.array(mean.shape) - SIDE_PX) // 2
-    return mean[top : top + SIDE_PX, left : left + SIDE_PX]
+    stack = load_image(fetch("sr3fe2o7_stack.hspy"))
+    mean, _ = align_stack(stack, progress=False)
+    top, left = (np.array(mean.data.shape) - SIDE_PX) // 2
+    return mean.data[top : top + SIDE_PX, left : left + SIDE_PX]
 
 
 def frame_of_grains() -> np.ndarray:
     """One frame of a simulated polycrystal, as the page draws it."""
     specimen = polycrystal(shape=(SIDE_PX, SIDE_PX), seed=GRAINS_SEED)
-    frames, _ = scan_specimen(specimen, scan=Scan(dose=220), seed=SCAN_SEED)
+    scan = Scan(dose=220)
+    frames, _ = scan_specimen(specimen, scan=scan, seed=SCAN_SEED)
     return frames[0].astype(np.float32)
 
 
@@ -75,9 +80,10 @@ def measure_with_atomai(image: np.ndarray) -> np.ndarray:
         sys.modules[f"torchvision.{name}"] = ModuleType(name)
     from atomai.predictors import Locator
 
-    probability = segment(image, progress=False)[None, ..., None]  # (1, H, W, 1)
+    probability = segment(image, progress=False)
     locator = Locator(threshold=0.5, dist_edge=5, refine=True)
-    return locator.run(probability, image[None, ..., None])[0]
+    coordinates = locator.run(probability[None, ..., None], image[None, ..., None])  # (1, H, W, 1)
+    return coordinates[0]
 
 
 def bond_directions(sublattice) -> np.ndarray:
@@ -86,8 +92,10 @@ def bond_directions(sublattice) -> np.ndarray:
     directions = []
     for atom in sublattice.atom_list:
         away = np.array([near.get_pixel_difference(atom) for near in atom.nearest_neighbor_list])
-        bonds = away[np.any(away != 0, axis=1)] @ [1, 1j]  # x to the right, y down
-        directions.append(np.angle(np.mean((bonds / abs(bonds)) ** 4)) / 4)
+        is_other = np.any(away != 0, axis=1)
+        bonds = away[is_other] @ [1, 1j]  # x to the right, y down
+        fourfold = np.mean((bonds / abs(bonds)) ** 4)
+        directions.append(np.angle(fourfold) / 4)
     return np.rad2deg(directions) % 90
 
 
@@ -95,23 +103,29 @@ def write(path: Path, header: str, *columns: np.ndarray) -> None:
     """A table with a header, thousandths of a pixel or of a degree."""
     table = np.column_stack(columns)
     np.savetxt(path, table, fmt="%.3f", delimiter=",", header=header, comments="")
-    print(f"{path.name}: {len(table)} rows, {path.stat().st_size / 1000:.0f} kB")
+    size_kb = path.stat().st_size / 1000
+    print(f"{path.name}: {len(table)} rows, {size_kb:.0f} kB")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--folder", type=Path, default=Path(__file__).resolve().parents[1])
-    folder, began = parser.parse_args().folder, time.monotonic()
+    summary, *_ = __doc__.splitlines()
+    parser = argparse.ArgumentParser(description=summary)
+    parser.add_argument("--folder", type=Path, default=DATA)
+    options = parser.parse_args()
+    folder = options.folder
+    began = time.monotonic()
     image = central_crop()
-    found = measure_with_atomap(image)
-    places, widths = found.atom_positions, (found.sigma_x, found.sigma_y)
-    write(folder / "peer_positions_atomap.csv", "x,y,sigma_x,sigma_y", places, *widths)
-    write(folder / "peer_positions_atomai.csv", "x,y,class", measure_with_atomai(image))
+    atomap = measure_with_atomap(image)
+    columns = (atomap.atom_positions, atomap.sigma_x, atomap.sigma_y)
+    write(folder / "peer_positions_atomap.csv", "x,y,sigma_x,sigma_y", *columns)
+    atomai = measure_with_atomai(image)
+    write(folder / "peer_positions_atomai.csv", "x,y,class", atomai)
     grains = measure_with_atomap(frame_of_grains())
     angles = bond_directions(grains)
     write(folder / "peer_angles.csv", "x,y,angle", grains.atom_positions, angles)
-    names = ("atomap", "atomai", "hyperspy", "numpy")
-    print(*(f"{name} {version(name)}" for name in names), f"{time.monotonic() - began:.0f} s")
+    versions = [f"{name} {version(name)}" for name in MEASURED_WITH]
+    seconds = time.monotonic() - began
+    print(*versions, f"{seconds:.0f} s")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,9 @@ from helpers.simulate.specimen import single_crystal
 from helpers.simulate.truth import KINDS, Truth
 
 DATA = Path(__file__).resolve().parents[1]
-N_FRAMES, PIXEL_SIZE_NM, SEED = 8, 0.02, 327
+N_FRAMES = 8
+PIXEL_SIZE_NM = 0.02
+SEED = 327
 FORMS = {str: "%s", int: "%d", bool: "%d", float: "%.5g"}  # of numbers in the table of the truth
 
 
@@ -26,8 +28,18 @@ def main() -> None:
     """Write sr3fe2o7_stack.hspy and sr3fe2o7_truth.csv beside this script."""
     specimen = single_crystal(pixel_size_nm=PIXEL_SIZE_NM, fault=True, n_odd=12, seed=SEED)
     frames, truth = scan_specimen(specimen, N_FRAMES, scan=Scan(), seed=SEED)
-    if frames.max() > 255:
-        raise ValueError(f"{frames.max()} counts do not fit into 8 bits: lower the dose")
+    most = frames.max()
+    if most > 255:
+        raise ValueError(f"{most} counts do not fit into 8 bits: lower the dose")
+    signal = as_signal(frames)
+    path = DATA / "sr3fe2o7_stack.hspy"
+    signal.save(path, overwrite=True, compression="gzip", chunks=(1, 1024, 1024))
+    save_truth(DATA / "sr3fe2o7_truth.csv", truth, specimen.shape)
+    print(f"{path}: mean {frames.mean():.2f}, largest {most} counts, {len(truth)} columns")
+
+
+def as_signal(frames: np.ndarray) -> hs.signals.Signal2D:
+    """The frames as a HyperSpy signal, with axes and metadata."""
     signal = hs.signals.Signal2D(frames.astype(np.uint8))
     signal.metadata.General.title = "Sr3Fe2O7 [100], simulated ADF-STEM stack"
     signal.metadata.General.notes = "Simulated data: see data/README.md"
@@ -40,25 +52,34 @@ def main() -> None:
     }
     signal.metadata.add_dictionary({"Acquisition_instrument": {"TEM": microscope}})
     frame_axis, *image_axes = signal.axes_manager._axes
-    frame_axis.name, frame_axis.units = "frame", ""
+    frame_axis.name = "frame"
+    frame_axis.units = ""
     for axis, name in zip(image_axes, ("y", "x"), strict=True):
-        axis.name, axis.units, axis.scale = name, "nm", PIXEL_SIZE_NM
-    path = DATA / "sr3fe2o7_stack.hspy"
-    signal.save(path, overwrite=True, compression="gzip", chunks=(1, 1024, 1024))
-    save_truth(DATA / "sr3fe2o7_truth.csv", truth, specimen.shape)
-    print(f"{path}: mean {frames.mean():.2f}, largest {frames.max()} counts, {len(truth)} columns")
+        axis.name = name
+        axis.units = "nm"
+        axis.scale = PIXEL_SIZE_NM
+    return signal
 
 
 def save_truth(path: Path, truth: Truth, shape: tuple[int, int]) -> None:
     """Write the columns that lie inside at least one frame of `shape` to a CSV table."""
-    inside = np.all((truth.positions > -0.5) & (truth.positions < np.array(shape) - 0.5), axis=2)
-    truth = truth.take(inside.any(axis=0))
-    places = [place for frame in truth.positions for place in frame.T]
-    names = [f"{axis}_{f}" for f in range(len(truth.positions)) for axis in ("row", "col")]
-    table = np.rec.fromarrays([*places, *(getattr(truth, name) for name in KINDS)])
-    form = ["%.3f"] * len(names) + [FORMS[kind] for kind in KINDS.values()]
-    header = ",".join([*names, *KINDS])
-    np.savetxt(path, table, fmt=form, delimiter=",", header=header, comments="")
+    inside = (truth.positions > -0.5) & (truth.positions < np.array(shape) - 0.5)
+    in_frame = inside.all(axis=2)
+    truth = truth.take(in_frame.any(axis=0))
+    names = []
+    values = []
+    forms = []
+    for number, positions in enumerate(truth.positions):
+        names += [f"row_{number}", f"col_{number}"]
+        values += [*positions.T]
+        forms += ["%.3f", "%.3f"]
+    for name, kind in KINDS.items():
+        names.append(name)
+        values.append(getattr(truth, name))
+        forms.append(FORMS[kind])
+    table = np.rec.fromarrays(values)
+    header = ",".join(names)
+    np.savetxt(path, table, fmt=forms, delimiter=",", header=header, comments="")
 
 
 if __name__ == "__main__":

@@ -41,16 +41,21 @@ class CellLibrary:
 
     def sample(self, y_nm: np.ndarray, z_nm: np.ndarray, thickness_nm: np.ndarray) -> np.ndarray:
         """Fraction of the beam at points of the crystal; thinner than the library fades to zero."""
-        (planes, n_y, n_z), (a_nm, c_nm) = self.fraction.shape, self.cell_nm
+        planes, n_y, n_z = self.fraction.shape
+        a_nm, c_nm = self.cell_nm
         step_nm = self.thickness_nm[1] - self.thickness_nm[0]
         depth = np.clip(thickness_nm / step_nm, 0, planes)
-        places = [depth, np.mod(y_nm / a_nm, 1) * n_y, np.mod(z_nm / c_nm, 1) * n_z]
+        y = np.mod(y_nm / a_nm, 1) * n_y
+        z = np.mod(z_nm / c_nm, 1) * n_z
         padded = np.pad(self.fraction, [(1, 0), (0, 0), (0, 0)])  # one more plane, of depth zero
-        return ndimage.map_coordinates(padded, places, np.float32, order=1, mode="grid-wrap")
+        return ndimage.map_coordinates(padded, [depth, y, z], np.float32, order=1, mode="grid-wrap")
 
 
 def load_cells(
-    name: str = "Sr3Fe2O7_100", *, source_fwhm_nm: float = 0.08, defocus_nm: float = 0.0
+    name: str = "Sr3Fe2O7_100",
+    *,
+    source_fwhm_nm: float = 0.08,
+    defocus_nm: float = 0.0,
 ) -> CellLibrary:
     """Open the cell library `name`, blurred by a Gaussian source of the given full width.
 
@@ -62,15 +67,18 @@ def load_cells(
     ValueError
         If the library does not hold this defocus.
     """
-    with np.load(fetch(f"{name}.npz"), allow_pickle=False) as stored:
+    path = fetch(f"{name}.npz")
+    with np.load(path, allow_pickle=False) as stored:
         arrays = dict(stored)
-    defoci, eighths = arrays.pop("defocus_nm", np.zeros(1)), arrays.pop("eighth")
-    held = np.flatnonzero(np.isclose(defoci, defocus_nm))
-    if not len(held):
-        known = ", ".join(f"{nm:g}" for nm in defoci)
+    defoci_nm = arrays.pop("defocus_nm", np.zeros(1))
+    held = np.flatnonzero(np.isclose(defoci_nm, defocus_nm))
+    if held.size == 0:
+        known = ", ".join(f"{nm:g}" for nm in defoci_nm)
         raise ValueError(f"{name} was not computed for defocus_nm={defocus_nm:g}, but for {known}")
-    eighth = eighths.reshape(len(defoci), *eighths.shape[-3:])[held[0]]
-    cell = unfold(eighth, float(arrays.pop("block_shift", 0.5)))
+    eighths = arrays.pop("eighth")
+    series = eighths.reshape(len(defoci_nm), *eighths.shape[-3:])
+    block_shift = arrays.pop("block_shift", 0.5)
+    cell = unfold(series[held[0]], float(block_shift))
     fraction = _blur_and_refine(cell, arrays["cell_nm"], source_fwhm_nm)
     return CellLibrary(fraction=fraction, **arrays)
 
@@ -95,10 +103,13 @@ def _blur_and_refine(fraction: np.ndarray, cell_nm: np.ndarray, fwhm_nm: float) 
     """Convolve with the source and refine the grid, both exactly, in Fourier space."""
     grid = fraction.shape[1:]
     frequency = [np.fft.fftfreq(n, side / n) for n, side in zip(grid, cell_nm, strict=True)]
-    squared = np.add.outer(*(f**2 for f in frequency))
+    squared = np.add.outer(frequency[0] ** 2, frequency[1] ** 2)
     sigma_nm = fwhm_nm / np.sqrt(8 * np.log(2))
-    blurred = np.fft.fft2(fraction) * np.exp(-2 * (np.pi * sigma_nm) ** 2 * squared)
-    rim = [(0, 0), *(((OVERSAMPLING - 1) * n // 2,) * 2 for n in grid)]
-    padded = np.pad(np.fft.fftshift(blurred, axes=(1, 2)), rim)
-    refined = np.fft.ifft2(np.fft.ifftshift(padded, axes=(1, 2))).real * OVERSAMPLING**2
+    source = np.exp(-2 * (np.pi * sigma_nm) ** 2 * squared)
+    spectrum = np.fft.fftshift(np.fft.fft2(fraction) * source, axes=(1, 2))
+    # High frequencies that the cell does not have, all zero, make the grid finer.
+    rim_y, rim_z = ((OVERSAMPLING - 1) * n // 2 for n in grid)
+    spectrum = np.pad(spectrum, [(0, 0), (rim_y, rim_y), (rim_z, rim_z)])
+    spectrum = np.fft.ifftshift(spectrum, axes=(1, 2))
+    refined = np.fft.ifft2(spectrum).real * OVERSAMPLING**2
     return np.clip(refined, 0, None).astype(np.float32)

@@ -1,6 +1,6 @@
 """Lattices drawn as sums of Gaussians, with the truth: what the segmenter is made and tested with.
 
-Nothing here is a simulation of scattering. `data/training_images.py` adds faults, backgrounds and
+Nothing here is a simulation of scattering. `training_images.py` adds faults, backgrounds and
 the scan, and keeps out some lattices, so that tests can ask whether the segmenter transfers.
 """
 
@@ -11,7 +11,8 @@ from scipy.spatial import KDTree
 
 from ..images import neighbour_distance
 
-SQUARE, HEXAGONAL = np.eye(2), np.array([[1, 0], [0.5, np.sqrt(0.75)]])
+SQUARE = np.eye(2)
+HEXAGONAL = np.array([[1, 0], [0.5, np.sqrt(0.75)]])
 CELLS = {  # cell vectors, one a row; sites of the strong and of the weak columns in fractions
     "square": (SQUARE, [[0, 0]], []),
     "perovskite": (SQUARE, [[0, 0]], [[0.5, 0.5]]),
@@ -52,9 +53,17 @@ class LatticeImage:
 
 
 def lattice_image(
-    shape=(128, 128), *, rng: np.random.Generator, kind="square", spacing_px=10.0, angle_rad=None,
-    peak_counts=100.0, second_intensity=0.6, sigma_px=None, background=0.3,
-) -> LatticeImage:  # fmt: skip
+    shape=(128, 128),
+    *,
+    rng: np.random.Generator,
+    kind="square",
+    spacing_px=10.0,
+    angle_rad=None,
+    peak_counts=100.0,
+    second_intensity=0.6,
+    sigma_px=None,
+    background=0.3,
+) -> LatticeImage:
     """Draw a perfect crystal in shot noise.
 
     Parameters
@@ -79,16 +88,28 @@ def lattice_image(
     """
     if kind not in CELLS:
         raise ValueError(f"kind={kind!r} is not a lattice known here; use one of {sorted(CELLS)}")
+    vectors, sites = _scaled_cell(kind, spacing_px, second_intensity)
+    if angle_rad is None:
+        angle_rad = rng.uniform(-np.pi, np.pi)
+    if not sigma_px:
+        sigma_px = 0.22 * spacing_px
+    columns = crystal(vectors, sites, angle_rad, shape)
+    positions = columns[:, :2]
+    clean = render_columns(shape, positions, columns[:, 2], sigma_px)
+    counts = rng.poisson((clean + background) * peak_counts)
+    inside = ((positions >= -0.5) & (positions < np.array(shape) - 0.5)).all(axis=1)
+    is_light = columns[inside, 3] > 0
+    return LatticeImage(counts.astype(np.float32), positions[inside], is_light)
+
+
+def _scaled_cell(kind: str, spacing_px: float, second_intensity: float):
+    """Cell vectors (2, 2) in pixels; sites (n, 4): fractions of them, height, whether light."""
     vectors, strong, weak = CELLS[kind]
-    basis, light = np.array([*strong, *weak], float), np.arange(len(strong + weak)) >= len(strong)
-    vectors = vectors * spacing_px / nearest_distance(vectors, basis)
-    sites = np.column_stack([basis, np.where(light, second_intensity, 1), light])
-    angle = rng.uniform(-np.pi, np.pi) if angle_rad is None else angle_rad
-    columns = crystal(vectors, sites, angle, shape)
-    clean = render_columns(shape, columns[:, :2], columns[:, 2], sigma_px or 0.22 * spacing_px)
-    counts = rng.poisson((clean + background) * peak_counts).astype(np.float32)
-    inside = ((columns[:, :2] >= -0.5) & (columns[:, :2] < np.array(shape) - 0.5)).all(axis=1)
-    return LatticeImage(counts, columns[inside, :2], columns[inside, 3] > 0)
+    basis = np.array([*strong, *weak], float)
+    light = np.arange(len(basis)) >= len(strong)
+    height = np.where(light, second_intensity, 1)
+    sites = np.column_stack([basis, height, light])
+    return vectors * spacing_px / nearest_distance(vectors, basis), sites
 
 
 def crystal(vectors: np.ndarray, sites: np.ndarray, angle_rad: float, shape) -> np.ndarray:
@@ -103,38 +124,57 @@ def crystal(vectors: np.ndarray, sites: np.ndarray, angle_rad: float, shape) -> 
     angle_rad : float
         Counter-clockwise turn.
     """
-    cos, sin = np.cos(angle_rad), np.sin(angle_rad)
-    cell = (vectors @ [[cos, sin], [-sin, cos]])[:, ::-1] * [-1, 1]  # rows point down
+    cos = np.cos(angle_rad)
+    sin = np.sin(angle_rad)
+    turned = vectors @ [[cos, sin], [-sin, cos]]
+    cell = turned[:, ::-1] * [-1, 1]  # rows point down
     centre = (np.array(shape) - 1) / 2
     corners = np.array([[1, 1], [1, -1]]) * (centre + 1)
-    reach = int(np.abs(corners @ np.linalg.inv(cell)).max()) + 3
+    corners_in_cells = corners @ np.linalg.inv(cell)
+    reach = int(np.abs(corners_in_cells).max()) + 3
     offset = _places(cell, sites[:, :2], reach)
-    near = (np.abs(offset) < centre + 2 * np.linalg.norm(cell, axis=1).min()).all(axis=1)
+    sides_px = np.linalg.norm(cell, axis=1)
+    limit_px = centre + 2 * sides_px.min()
+    near = (np.abs(offset) < limit_px).all(axis=1)
     about = np.tile(sites[:, 2:], (len(offset) // len(sites), 1))
     return np.column_stack([offset + centre, about])[near]
 
 
 def _places(vectors, basis, reach: int) -> np.ndarray:
     """Columns (N, 2) of the cells up to `reach` away from the origin's, cell by cell."""
-    cells = np.stack(np.meshgrid(*[np.arange(-reach, reach + 1)] * 2), -1).reshape(-1, 1, 2)
-    return ((cells + basis) @ vectors).reshape(-1, 2)
+    steps = np.arange(-reach, reach + 1)
+    cells = np.stack(np.meshgrid(steps, steps), -1)
+    sites = cells.reshape(-1, 1, 2) + basis
+    return (sites @ vectors).reshape(-1, 2)
 
 
 def nearest_distance(vectors: np.ndarray, basis: np.ndarray) -> float:
     """Shortest distance between two columns of the endless lattice, in the unit of `vectors`."""
-    return float(neighbour_distance(_places(vectors, basis, 2)).min())
+    places = _places(vectors, basis, 2)
+    return float(neighbour_distance(places).min())
 
 
 def render_columns(shape, positions, amplitude, sigma_px) -> np.ndarray:
     """Sum of round Gaussians (H, W), each cut off at 4 sigma in rows and in columns."""
-    sigma = np.broadcast_to(sigma_px, len(positions))[:, None]
-    steps = [(np.arange(n) - at[:, None]) / sigma for n, at in zip(shape, positions.T, strict=True)]
-    rows, cols = (np.exp(-(step**2) / 2) * (np.abs(step) < 4) for step in steps)  # (N, H), (N, W)
-    return (rows.T * amplitude) @ cols
+    height, width = shape
+    row, col = positions.T
+    sigma = np.broadcast_to(sigma_px, len(positions))
+    along_rows = _cut_gaussians(height, row, sigma)  # (N, H)
+    along_cols = _cut_gaussians(width, col, sigma)  # (N, W)
+    return (along_rows.T * amplitude) @ along_cols
+
+
+def _cut_gaussians(n_pixels: int, centre_px: np.ndarray, sigma_px: np.ndarray) -> np.ndarray:
+    """Profiles (N, n_pixels) of Gaussians along one axis, each cut off at 4 sigma."""
+    step = (np.arange(n_pixels) - centre_px[:, None]) / sigma_px[:, None]
+    inside = np.abs(step) < 4
+    return np.exp(-(step**2) / 2) * inside
 
 
 def column_target(shape, positions, radius_px: float) -> np.ndarray:
     """Share of each pixel (H, W) that lies within `radius_px` of a column."""
     pixels = np.moveaxis(np.indices(shape), 0, -1)
-    nearest = KDTree(positions).query(pixels, distance_upper_bound=radius_px + 1)[0]
-    return np.clip(radius_px + 0.5 - nearest, 0, 1).astype(np.float32)
+    tree = KDTree(positions)
+    distance_px, _ = tree.query(pixels, distance_upper_bound=radius_px + 1)
+    share = np.clip(radius_px + 0.5 - distance_px, 0, 1)
+    return share.astype(np.float32)

@@ -31,14 +31,17 @@ class Scan:
     def displacement(self, row, col, frame: int, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
         """From raster to specimen coordinates, jitter apart: the smooth part of the scan."""
         elapsed = frame + row / n_rows
-        flyback = self.flyback_px * np.exp(-np.maximum(col, 0) / self.flyback_length_px)
-        return self.drift_px[0] * elapsed, self.drift_px[1] * elapsed + flyback
+        decay = np.exp(-np.maximum(col, 0) / self.flyback_length_px)
+        drift_down_px, drift_right_px = self.drift_px
+        return drift_down_px * elapsed, drift_right_px * elapsed + self.flyback_px * decay
 
     def positions_in_frame(self, positions: np.ndarray, frame: int, n_rows: int) -> np.ndarray:
         """Where columns at `positions` (N, 2) of the specimen appear in a frame, (N, 2) px."""
         place = positions
         for _ in range(8):  # place + displacement(place) = positions
-            place = positions - np.stack(self.displacement(*place.T, frame, n_rows), axis=1)
+            row, col = place.T
+            moved = self.displacement(row, col, frame, n_rows)
+            place = positions - np.stack(moved, axis=1)
         return place
 
 
@@ -50,26 +53,32 @@ def scan_specimen(
     A specimen is whatever has a `shape`, a `fraction(row, col)` of the beam that reaches the
     detector, and `columns()`, its `Truth`: see `atoms` and `specimen`.
     """
-    scan = Scan() if scan is None else scan
+    if scan is None:
+        scan = Scan()
     rng = np.random.default_rng(seed)
-    frames = np.stack([scan_frame(specimen, n, scan, rng) for n in range(n_frames)])
-    truth, height = specimen.columns(), specimen.shape[0]
-    places = [scan.positions_in_frame(truth.positions[0], f, height) for f in range(n_frames)]
-    return frames, replace(truth, positions=np.stack(places))
+    numbers = range(n_frames)
+    frames = np.stack([scan_frame(specimen, number, scan, rng) for number in numbers])
+    truth = specimen.columns()
+    still = truth.positions[0]
+    height = specimen.shape[0]
+    positions = [scan.positions_in_frame(still, number, height) for number in numbers]
+    return frames, replace(truth, positions=np.stack(positions))
 
 
 def scan_frame(specimen, number: int, scan: Scan, seed: int | np.random.Generator) -> np.ndarray:
     """One frame of a stack, counts (H, W) uint16: frame `number`, as far as the drift goes."""
-    rng, (height, width) = np.random.default_rng(seed), specimen.shape
+    rng = np.random.default_rng(seed)
+    height, width = specimen.shape
     row, col = np.mgrid[:height, :width].astype(np.float64)
     down, right = scan.displacement(row, col, number, height)
     jitter = _line_jitter(height, scan, rng)
     expected = specimen.fraction(row + down + jitter[:, :1], col + right + jitter[:, 1:])
-    return rng.poisson(scan.dose * expected).astype(np.uint16)
+    counts = rng.poisson(scan.dose * expected)
+    return counts.astype(np.uint16)
 
 
 def _line_jitter(n_rows: int, scan: Scan, rng: np.random.Generator) -> np.ndarray:
     """Displacement (row, col) of each scan line in px, a first-order autoregression."""
-    noise = rng.normal(size=(n_rows, 2)) * np.array(scan.jitter_px)
+    noise = rng.normal(size=(n_rows, 2)) * scan.jitter_px
     noise[1:] *= np.sqrt(1 - scan.jitter_memory**2)
     return signal.lfilter([1.0], [1.0, -scan.jitter_memory], noise, axis=0)

@@ -47,8 +47,8 @@ class Truth:
 
     def take(self, rows: np.ndarray) -> "Truth":
         """The truth of some of the columns (indices or a mask), in that order."""
-        rest = {k: v[rows] for k, v in self.__dict__.items() if k != "positions"}
-        return Truth(positions=self.positions[:, rows], **rest)
+        taken = {name: values[rows] for name, values in vars(self).items() if name != "positions"}
+        return Truth(positions=self.positions[:, rows], **taken)
 
 
 def match_columns(found, truth, *, within_px: float) -> tuple[np.ndarray, np.ndarray]:
@@ -59,7 +59,8 @@ def match_columns(found, truth, *, within_px: float) -> tuple[np.ndarray, np.nda
     (P,) indices into `found` and (P,) indices into `truth`, ascending in the former.
     """
     distance, nearest = cKDTree(truth).query(found, distance_upper_bound=within_px)
-    order = np.argsort(distance)[: np.isfinite(distance).sum()]  # nearest first, unmatched last
+    n_matched = np.isfinite(distance).sum()
+    order = np.argsort(distance)[:n_matched]  # nearest first, unmatched last
     _, first = np.unique(nearest[order], return_index=True)
     pairs = np.sort(order[first])
     return pairs, nearest[pairs]
@@ -69,6 +70,9 @@ def load_truth(path: str | Path) -> Truth:
     """Read a table of the columns, as `data/recipes/make_sample.py` writes it."""
     table = np.genfromtxt(path, delimiter=",", names=True, dtype=None, encoding="utf-8", ndmin=1)
     n_frames = sum(name.startswith("row_") for name in table.dtype.names)
-    places = [np.stack([table[f"row_{f}"], table[f"col_{f}"]], axis=1) for f in range(n_frames)]
+    frames = []
+    for number in range(n_frames):
+        place = [table[f"row_{number}"], table[f"col_{number}"]]
+        frames.append(np.stack(place, axis=1))
     about = {name: table[name].astype(kind) for name, kind in KINDS.items()}
-    return Truth(positions=np.array(places, dtype=np.float64), **about)
+    return Truth(positions=np.array(frames, dtype=np.float64), **about)
