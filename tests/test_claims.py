@@ -15,7 +15,7 @@ from claims import CLAIMS, Claim, N, Order, Words, alike, near
 from test_book import PAGES, SOLUTIONS, cells_of, page
 from test_site import SITE
 
-from helpers.rvae.pieces import LEAST_SHARE
+from helpers.rvae.chains import LEAST_SHARE
 
 STATED = re.compile(r'<span data-printed="([^"]+)"(?: data-within="([^"]+)")?>([^<]+)</span>')
 SAID = re.compile(r"(?<![\w.#/–-])[-+−±]?(\d+(?:\.\d+)?)\s?(%|°|nm|pm|px|s|GiB|counts|nats)(?!\w)")

@@ -12,9 +12,10 @@ import torch
 from ..device import one_thread
 from ..images import as_stack
 from ..subimages.harmonics import DiskHarmonics, data_band_limit
-from .mixture import PART, Turns, best_turns, log_sum
+from .mixture import best_turns
 from .noise import Contrast
 from .pieces import Pieces, find_pieces, require_enough
+from .turns import PART, Turns, log_sum
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,11 @@ class Kinds:
             return "no kind of motif: the sub-images cannot be told from noise"
         lines = []
         for name, share, order in zip(self.names, self.share, self.order, strict=True):
-            known = f"known modulo {360 / order:g}°" if order else "not known"
-            lines.append(f"{name}: {share:.1%} of the sub-images, angle {known}")
+            if order:
+                line = f"{name}: {share:.1%} of the sub-images, angle known modulo {360 / order:g}°"
+            else:
+                line = f"{name}: {share:.1%} of the sub-images, angle not known"
+            lines.append(line)
         return "\n".join(lines)
 
     def apply(self, stack) -> "Kinds":
@@ -72,9 +76,12 @@ class Kinds:
             If the windows are of another size, or hold NaN or no contrast.
         """
         basis = self.pieces.basis
-        raw = basis.project(as_stack(stack, basis.window_px))
+        windows = as_stack(stack, basis.window_px)
+        raw = basis.project(windows)
         contrast = Contrast.of(raw, basis)
-        return describe(self.pieces, torch.as_tensor(contrast.remove(raw, basis)), contrast)
+        normalised = contrast.remove(raw, basis)
+        c = torch.as_tensor(normalised)
+        return describe(self.pieces, c, contrast)
 
 
 def find_kinds(stack, *, known=None, seed: int = 0, basis: DiskHarmonics | None = None) -> Kinds:
@@ -106,16 +113,26 @@ def find_kinds(stack, *, known=None, seed: int = 0, basis: DiskHarmonics | None 
     >>> print(kinds)                                                    # doctest: +SKIP
     """
     if hasattr(stack, "sample"):
-        basis, stack = stack.basis, stack.sample([seed, 0])
+        basis = stack.basis
+        stack = stack.sample([seed, 0])
     if basis is None:
         window_px = as_stack(stack).shape[1]
-        basis = DiskHarmonics.build(window_px, data_band_limit(stack, window_px))
-    raw = stack if np.shape(stack)[1:] == (len(basis),) else basis.project(stack)
-    require_enough(len(raw))
+        band_limit = data_band_limit(stack, window_px)
+        basis = DiskHarmonics.build(window_px, band_limit)
+    numbers = len(basis)
+    if np.shape(stack)[1:] == (numbers,):
+        raw = stack
+    else:
+        raw = basis.project(stack)
+    count = len(raw)
+    require_enough(count)
+
     contrast = Contrast.of(raw, basis)
-    c = torch.as_tensor(contrast.remove(raw, basis))
+    normalised = contrast.remove(raw, basis)
+    c = torch.as_tensor(normalised)
     with one_thread():
-        return describe(find_pieces(c, basis, seed=seed, known=known), c, contrast)
+        pieces = find_pieces(c, basis, seed=seed, known=known)
+        return describe(pieces, c, contrast)
 
 
 @torch.no_grad()
@@ -123,28 +140,57 @@ def describe(pieces: Pieces, c: torch.Tensor, contrast: Contrast) -> Kinds:
     """What the pieces say of normalised coefficients (M, K)."""
     count = len(pieces.names)
     turns = pieces.mixture.turns
-    levels = [log_sum(pieces.of_kinds(turns.lay(part))) for part in c.split(PART)]
+    levels = [_level(pieces, part) for part in c.split(PART)]
     probability = torch.softmax(torch.cat(levels), 1)
     kind = probability.argmax(1)
-    _, turn = best_turns(pieces.mixture, c)
     if count == 0:
         kind = torch.full_like(kind, -1)
+    _, turn = best_turns(pieces.mixture, c)
     upright = turns.rotate(c, -turn)
-    number = torch.bincount(kind[kind >= 0], minlength=count)
-    sums = c.new_zeros(count, c.shape[1]).index_add(0, kind[kind >= 0], upright[kind >= 0])
-    means = sums / number.clamp_min(1)[:, None]
-    motifs = pieces.basis.synthesise(means.cpu().numpy())
+    means, number = _means(upright, kind, count)
+
+    # Back to the units of the pixels.
+    normalised = pieces.basis.synthesise(means.cpu().numpy())
+    gain = np.float32(contrast.gain)
+    offset = np.float32(contrast.offset)
+    share = number / len(c)
     return Kinds(
-        motifs=motifs * np.float32(contrast.gain) + np.float32(contrast.offset),
+        motifs=normalised * gain + offset,
         names=list(pieces.names),
-        share=(number / len(c)).double().cpu().numpy(),
+        share=_as_float64(share),
         order=pieces.order,
         likeness=_likeness(means, turns),
         kind=kind.cpu().numpy(),
-        probability=probability.double().cpu().numpy()[:, :count],
-        turn=turn.double().cpu().numpy(),
+        probability=_as_float64(probability)[:, :count],
+        turn=_as_float64(turn),
         pieces=pieces,
     )
+
+
+def _level(pieces: Pieces, part: torch.Tensor) -> torch.Tensor:
+    """log of each kind (N, n), whatever the turn, up to what does not depend on it."""
+    laid = pieces.mixture.turns.lay(part)
+    by_turn = pieces.of_kinds(laid)
+    return log_sum(by_turn)
+
+
+def _means(upright: torch.Tensor, kind: torch.Tensor, count: int) -> tuple:
+    """The mean motif (n, K) of the sub-images (M, K) of each kind, and how many (n,) these are."""
+    is_told = kind >= 0
+    told = kind[is_told]
+    number = torch.bincount(told, minlength=count)
+    numbers = upright.shape[1]
+    zeros = upright.new_zeros(count, numbers)
+    sums = zeros.index_add(0, told, upright[is_told])
+    divisor = number.clamp_min(1)
+    means = sums / divisor[:, None]
+    return means, number
+
+
+def _as_float64(values: torch.Tensor) -> np.ndarray:
+    precise = values.double()
+    on_host = precise.cpu()
+    return on_host.numpy()
 
 
 def _likeness(means: torch.Tensor, turns: Turns) -> np.ndarray:
@@ -153,5 +199,9 @@ def _likeness(means: torch.Tensor, turns: Turns) -> np.ndarray:
         return np.zeros((0, 0))
     g = means.clone()
     g[:, 0] = 0
-    g = turns.lay(g / g.norm(dim=1, keepdim=True).clamp_min(1e-12))
-    return turns.overlaps(g, g).amax(-1).double().cpu().numpy()
+    length = g.norm(dim=1, keepdim=True)
+    length = length.clamp_min(1e-12)
+    laid = turns.lay(g / length)
+    on_grid = turns.overlaps(laid, laid)
+    likeness = on_grid.amax(-1)
+    return _as_float64(likeness)

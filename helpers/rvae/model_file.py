@@ -12,8 +12,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from .kinds import Kinds
-from .mixture import Mixture, Turns
+from .mixture import Mixture
 from .pieces import Pieces
+from .turns import Turns
 
 FORMAT = "rvae-stem-book model 2"
 PREFIX = "kinds."  # of the tensors that belong to the kinds

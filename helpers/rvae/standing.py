@@ -12,11 +12,13 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from .mixture import Mixture, Turns, best_turns
+from .mixture import Mixture, best_turns
+from .turns import Turns
 
 STARTS = 4  # sub-images from whose own pattern the search starts
 HOTTEST = 8.0  # the posterior over the turns is first raised to the power 1 / 8
-COOLING, SETTLING = 10, 30  # passes
+COOLING = 10  # passes in which it comes down from there
+SETTLING = 30  # passes after them
 LEAST_VARIANCE = 1e-6  # of members that are all alike
 
 
@@ -33,22 +35,30 @@ def stand_alike(mixture: Mixture, kind: torch.Tensor, order: np.ndarray, c) -> M
     c : (N, K) tensor
         Normalised coefficients of the sub-images from which the pattern is learned.
     """
-    turns, motifs = mixture.turns, mixture.motifs.clone()
+    turns = mixture.turns
+    motifs = mixture.motifs.clone()
     motif, turn = best_turns(mixture, c)
     upright = turns.rotate(c, -turn)
-    for number in np.flatnonzero(order > 1):
-        members = upright[kind[motif] == number]
-        if len(members):
-            breaks = breaks_order(turns, int(order[number]))
-            pattern = breaking_pattern(members, turns, int(order[number]))
-            of_kind = (kind == number)[:, None]
-            motifs = torch.where(of_kind & breaks, pattern, motifs)
+    kind_shown = kind[motif]
+
+    symmetric = np.flatnonzero(order > 1)
+    for number in symmetric:
+        members = upright[kind_shown == number]
+        if len(members) == 0:
+            continue
+        fold = int(order[number])
+        breaks = breaks_order(turns, fold)
+        pattern = breaking_pattern(members, turns, fold)
+        is_of_kind = kind == number
+        is_anew = is_of_kind[:, None] & breaks
+        motifs = torch.where(is_anew, pattern, motifs)
     return replace(mixture, motifs=motifs)
 
 
 def breaks_order(turns: Turns, order: int) -> torch.Tensor:
     """Which coefficients (K,) bool change by a turn of 2 pi / order."""
-    angular = torch.cat([turns.order, turns.order[turns.still :]])
+    of_sines = turns.order[turns.still :]
+    angular = torch.cat([turns.order, of_sines])
     return angular % order != 0
 
 
@@ -59,21 +69,49 @@ def breaking_pattern(upright: torch.Tensor, turns: Turns, order: int) -> torch.T
     Of several starts the one that explains most is kept.
     """
     breaks = breaks_order(turns, order)
+    numbers = int(breaks.sum())
     left = upright * breaks
-    first = np.linspace(0, len(left) - 1, min(STARTS, len(left))).astype(int)
-    found = [_settled(left[row], left, turns, order, int(breaks.sum())) for row in first]
-    return max(found, key=lambda pattern: float(pattern.square().sum()))
+    count = len(left)
+    starts = min(STARTS, count)
+    rows = np.linspace(0, count - 1, starts)
+
+    found = []
+    for row in rows.astype(int):
+        pattern = _settled(left[row], left, turns, order, numbers)
+        found.append(pattern)
+    return max(found, key=_power)
+
+
+def _power(pattern: torch.Tensor) -> float:
+    """The squared length of a pattern (K,)."""
+    squares = pattern.square()
+    return float(squares.sum())
 
 
 def _settled(pattern, left, turns: Turns, order: int, numbers: int) -> torch.Tensor:
     """The pattern (K,) at which EM over the turns stands still; `numbers` of its K may differ
     from zero."""
-    steps = torch.arange(order, device=left.device) * (2 * np.pi / order)
-    power = left.square().sum(1).mean()
+    count = len(left)
+    period_rad = 2 * np.pi / order
+    steps = torch.arange(order, device=left.device) * period_rad
+    norms = left.square().sum(1)
+    power = norms.mean()
     variance = power / numbers + LEAST_VARIANCE
-    for heat in [*np.geomspace(HOTTEST, 1, COOLING), *[1.0] * SETTLING]:
-        turned = turns.rotate(pattern.repeat(order, 1), -steps)
-        weight = torch.softmax(left @ turned.T / (heat * variance), dim=1)
-        pattern = turns.rotate(weight.T @ left, steps).sum(0) / len(left)
-        variance = (power - pattern.square().sum()).clamp_min(0) / numbers + LEAST_VARIANCE
+
+    cooling = np.geomspace(HOTTEST, 1, COOLING)
+    settling = [1.0] * SETTLING
+    for heat in [*cooling, *settling]:
+        # Expectation: by which of the like turns each sub-image stands.
+        like = pattern.repeat(order, 1)
+        turned = turns.rotate(like, -steps)
+        logits = left @ turned.T / (heat * variance)
+        weight = torch.softmax(logits, dim=1)
+
+        # Maximisation: the mean of the sub-images, turned back.
+        sums = weight.T @ left
+        upright = turns.rotate(sums, steps)
+        pattern = upright.sum(0) / count
+        unexplained = power - pattern.square().sum()
+        unexplained = unexplained.clamp_min(0)
+        variance = unexplained / numbers + LEAST_VARIANCE
     return pattern
