@@ -1,8 +1,7 @@
 """Where every page is executed: an environment that has the wheel only, as a reader's has.
 
 The book is built from what an installation brings, never from the checkout. Each kernel believes
-that it runs on Colab, so that the first cell of a page runs as well; its ``%pip`` installs nothing
-and says what it was asked for.
+that it runs on Colab, so that the first cell of a page runs as well; its ``%pip`` installs nothing.
 """
 
 import os
@@ -18,9 +17,11 @@ TEXTS = ("pyproject.toml", "README.md", "LICENSE", "LICENSE-text")
 NOT_COPIED = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
 FIRST_YEAR_OF_ZIP = "315532800"  # 1980, in seconds since 1970: the same wheel on every day
 
+LENT_JUPYTER = Path(sysconfig.get_path("data")) / "share" / "jupyter"  # kernels and templates
+
 # What every kernel executes before a page.
-STARTUP = """
-import google.colab
+ON_COLAB = "import google.colab\n"
+NO_PIP = """
 from IPython import get_ipython
 
 get_ipython().register_magic_function(lambda line: None, "line", "pip")
@@ -60,14 +61,17 @@ def new_environment(home: Path, *wheels: Path) -> Path:
     return python
 
 
-def as_on_colab(folder: Path) -> dict[str, str]:
-    """Make a stub of Colab's module in `folder`; the variables that let each kernel load it."""
+def as_on_colab(folder: Path, *, pip: bool) -> dict[str, str]:
+    """Make a stub of Colab's module in `folder`; the variables that let each kernel load it.
+
+    Without `pip`, the magic of that name does nothing.
+    """
     startup = folder / "ipython" / "profile_default" / "startup"
     stub = folder / "google" / "colab"
     startup.mkdir(parents=True)
     stub.mkdir(parents=True)
     (stub / "__init__.py").touch()
-    (startup / "00-colab.py").write_text(STARTUP)
+    (startup / "00-colab.py").write_text(ON_COLAB if pip else ON_COLAB + NO_PIP)
     return {"PYTHONPATH": str(folder), "IPYTHONDIR": str(folder / "ipython")}
 
 
@@ -77,9 +81,8 @@ def environment_of_pages(root: Path, home: Path) -> tuple[Path, dict[str, str]]:
     with tempfile.TemporaryDirectory() as place:
         wheel = build_wheel(root, Path(place))
         python = new_environment(home / "environment", wheel)
-    variables = os.environ | as_on_colab(home / "colab")
-    lent = Path(sysconfig.get_path("data")) / "share" / "jupyter"  # kernels and templates
-    variables["JUPYTER_PATH"] = str(lent)
+    variables = os.environ | as_on_colab(home / "colab", pip=False)
+    variables["JUPYTER_PATH"] = str(LENT_JUPYTER)
     if own_folder := variables.get("RVAE_STEM_DATA"):  # from an empty folder it must be absolute
         variables["RVAE_STEM_DATA"] = str((root / own_folder).resolve())
     ask = [str(python), "-c", "import helpers; print(helpers.__file__)"]

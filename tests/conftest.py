@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 
 import alone
@@ -88,7 +87,6 @@ def bare_variables(tmp_path_factory):
     """Environment variables of somebody who has set none, and has no network and no real file."""
     ours = ("RVAE_STEM_", "PYTHON", "JUPYTER", "IPYTHON", "MPLBACKEND")
     kept = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
-    lent = Path(sysconfig.get_path("data")) / "share" / "jupyter"  # kernels and templates
-    kept |= {"JUPYTER_PATH": str(lent), "JUPYTER_PREFER_ENV_PATH": "1"}
+    kept |= {"JUPYTER_PATH": str(alone.LENT_JUPYTER), "JUPYTER_PREFER_ENV_PATH": "1"}
     cache = tmp_path_factory.mktemp("cache")
     return kept | {"RVAE_STEM_OFFLINE": "1", "RVAE_STEM_CACHE": str(cache)}

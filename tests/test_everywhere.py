@@ -33,11 +33,8 @@ LAST["source"] = "import helpers\nprint('from', helpers.__file__)"
 
 @pytest.fixture(scope="module")
 def as_on_colab(tmp_path_factory):
-    """Variables under which each kernel has loaded a stub of Colab's module; ``%pip`` is pip."""
-    variables = alone.as_on_colab(tmp_path_factory.mktemp("colab"))
-    [startup] = Path(variables["IPYTHONDIR"]).rglob("00-colab.py")
-    startup.write_text("import google.colab\n")
-    return variables
+    """Variables under which each kernel has loaded a stub of Colab's module."""
+    return alone.as_on_colab(tmp_path_factory.mktemp("colab"), pip=True)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 from ..images import as_image, as_positions, border_distance, median_spacing
 from .confidence import confidence_at
 from .gaussian_fit import AMPLITUDE, fit_gaussians
-from .peaks import PROBABILITY_OF_A_COLUMN, probability_peaks
+from .peaks import PROBABILITY_OF_A_COLUMN, probability_peaks, values_at
 from .table import Columns
 
 LONE_SPACING_PX = 15.0  # taken where there is one column only
@@ -174,11 +174,11 @@ def _fit(image, peaks, confidence, spacing_px) -> Columns:
 
 def _start_parameters(image, peaks, spacing_px) -> np.ndarray:
     """Where the fit starts (N, 5): the height is that over the lowest level near each peak."""
-    row, col = np.rint(peaks).astype(int).T
     smooth = ndimage.gaussian_filter(image, 1)
     side = 2 * round(0.7 * spacing_px) + 1
-    low = ndimage.minimum_filter(smooth, size=side)[row, col]
-    height = smooth[row, col] - low
+    lowest_near = ndimage.minimum_filter(smooth, size=side)
+    low = values_at(lowest_near, peaks)
+    height = values_at(smooth, peaks) - low
     sigma_px = np.full(len(peaks), SIGMA_OVER_SPACING * spacing_px)
     return np.column_stack([peaks, height, sigma_px, low])
 

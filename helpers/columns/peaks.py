@@ -46,16 +46,16 @@ def parabola_vertex(values: np.ndarray, at: np.ndarray) -> np.ndarray:
     offset = np.zeros(at.shape)
     least_bend = 1e-12 * np.abs(values).max()
     for axis, step in enumerate(np.eye(2, dtype=int)):
-        before = _pixels(values, at - step)
-        here = _pixels(values, at)
-        after = _pixels(values, at + step)
+        before = values_at(values, at - step)
+        here = values_at(values, at)
+        after = values_at(values, at + step)
         bend = np.maximum(2 * here - before - after, least_bend)
         vertex = (after - before) / (2 * bend)
         offset[:, axis] = np.clip(vertex, -0.5, 0.5)
     return offset
 
 
-def _pixels(values: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """The values (N,) of an image at whole pixels (N, 2)."""
-    row, col = at.T
+def values_at(values: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """The values (N,) of an image (H, W) at the pixels nearest to places (N, 2)."""
+    row, col = np.rint(places).astype(int).T
     return values[row, col]

@@ -85,38 +85,30 @@ def check_quality(
         values = as_image(image)
         if columns is None:
             columns = locate_columns(image, probability)
-    doubtful = _doubtful(columns)
-    table = _table(values, columns, doubtful, size_nm, lattice_nm)
+    spacing_px = median_spacing(columns.positions)
+    doubtful = _doubtful(columns, spacing_px)
+    sure = columns[~doubtful]
+    table = {
+        "columns": len(columns),
+        "doubtful": int(doubtful.sum()),
+        "spacing_px": spacing_px,
+        "position_sd_px": float(np.median(sure.position_sd_px)) if len(sure) else np.nan,
+        "saturated": _saturated_share(values),
+    }
+    if size_nm is not None:
+        table["spacing_nm"] = spacing_px * size_nm
+        table["position_sd_pm"] = 1e3 * size_nm * table["position_sd_px"]
+    if lattice_nm is not None:
+        table |= _scale(sure.positions, lattice_nm, size_nm)
     # Each text once, in the order in which it was said.
     said = dict.fromkeys(str(one.message) for one in caught)
     return QualityReport(columns, doubtful, table, (*said, *_warnings_of(table)))
 
 
-def _doubtful(columns: Columns) -> np.ndarray:
+def _doubtful(columns: Columns, spacing_px: float) -> np.ndarray:
     """Columns (N,) that are improbable, badly placed, or could not be fitted."""
-    spacing_px = median_spacing(columns.positions)
     badly_placed = ~(columns.position_sd_px < LARGE_SD_OVER_SPACING * spacing_px)
     return badly_placed | (columns.probability < SURE) | np.isnan(columns.amplitude)
-
-
-def _table(values, columns: Columns, doubtful, size_nm, lattice_nm) -> dict[str, float]:
-    """The numbers of the report."""
-    spacing_px = median_spacing(columns.positions)
-    sure = columns[~doubtful]
-    position_sd_px = float(np.median(sure.position_sd_px)) if len(sure) else np.nan
-    table = {
-        "columns": len(columns),
-        "doubtful": int(doubtful.sum()),
-        "spacing_px": spacing_px,
-        "position_sd_px": position_sd_px,
-        "saturated": _saturated_share(values),
-    }
-    if size_nm is not None:
-        table["spacing_nm"] = spacing_px * size_nm
-        table["position_sd_pm"] = 1e3 * size_nm * position_sd_px
-    if lattice_nm is not None:
-        table |= _scale(sure.positions, lattice_nm, size_nm)
-    return table
 
 
 def _saturated_share(values: np.ndarray) -> float:

@@ -15,7 +15,7 @@ from scipy.spatial import cKDTree
 from ..device import pick_device
 from ..images import as_image, neighbour_distance
 from .confidence import COLUMNS
-from .peaks import probability_peaks
+from .peaks import probability_peaks, values_at
 from .spacing import find_lattice, local_order, without_outliers
 from .unet import UNet, load_network, run_network
 
@@ -135,8 +135,7 @@ class _View:
         else:
             total = self.maps[0]
         self.found = probability_peaks(total)
-        row, col = np.rint(self.found).astype(int).T
-        right_less_wrong = 2 * total[row, col] - 1
+        right_less_wrong = 2 * values_at(total, self.found) - 1
         self.right = float(right_less_wrong.sum())
 
     def shows_lattice(
@@ -165,15 +164,9 @@ class _View:
         spacing_px = np.median(distance[:, 1])
         smooth = ndimage.gaussian_filter(values, 0.1 * spacing_px)
         half_way = (self.found + self.found[nearest[:, 1]]) / 2
-        at = _mean_at(smooth, self.found)
-        between = _mean_at(smooth, half_way)
+        at = values_at(smooth, self.found).mean()
+        between = values_at(smooth, half_way).mean()
         return (at - between) / max(at - smooth.mean(), 1e-30)
-
-
-def _mean_at(values: np.ndarray, places: np.ndarray) -> float:
-    """Mean of an image (H, W) at the pixels nearest to places (N, 2)."""
-    row, col = np.rint(places).astype(int).T
-    return values[row, col].mean()
 
 
 def _look(network: UNet, values, spacing: float, progress: bool, *, again: bool) -> _View:

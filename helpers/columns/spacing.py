@@ -8,7 +8,7 @@ from scipy import fft, ndimage
 from scipy.spatial import cKDTree
 
 from ..images import as_image, neighbour_distance
-from .peaks import parabola_vertex
+from .peaks import parabola_vertex, values_at
 
 BRAGG_TO_BACKGROUND = 14.0  # speckle reaches this ratio less than once in a hundred images
 LOOK_AT_PX = 1024  # side of the square in which the spacing is measured
@@ -141,8 +141,7 @@ def _first_neighbour(power: np.ndarray) -> float | None:
     inside = correlation[1:-1, 1:-1]
     highest_near = ndimage.maximum_filter(correlation, 3)[1:-1, 1:-1]
     top = np.argwhere(inside == highest_near) + 1
-    row, col = top.T
-    height = correlation[row, col]
+    height = values_at(correlation, top)
     vertex = top + parabola_vertex(correlation, top)
     distance = np.linalg.norm(vertex - centre, axis=1)
     others = distance > CLOSEST_PX

@@ -13,9 +13,10 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from ..timing import BYTES_IN_GIB
+
 LONGEST_S = 60
 LARGEST_GIB = 2.0
-BYTES_IN_GIB = 2**30
 
 
 def read_in_child(path: Path, **options):

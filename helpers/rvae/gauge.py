@@ -26,18 +26,17 @@ def choose_axes(decoder, z: torch.Tensor, fixed: int = 0) -> torch.Tensor:
         together = spread[:, fixed:].T @ change / len(z)  # (d - fixed, K)
         axes[fixed:, fixed:] = _brightness_first(together)
     # The motifs that are drawn as the latents vary along one axis alone.
+    places = [spread @ axis for axis in axes]
     alone = []
-    for axis in axes:
-        place = spread @ axis
+    for axis, place in zip(axes, places, strict=True):
         motif = decoder(middle + place[:, None] * axis)
         alone.append(motif)
     explained = [motif.var(dim=0).sum() for motif in alone]
     order = torch.stack(explained).argsort(descending=True)
     slopes = []
     for j in order:
-        place = spread @ axes[j]
         brightness = alone[j][:, 0]
-        slopes.append((place * brightness).mean())
+        slopes.append((places[j] * brightness).mean())
     is_darker = torch.stack(slopes) < 0
     sign = torch.where(is_darker, -1.0, 1.0)
     return axes[order] * sign[:, None]

@@ -15,7 +15,8 @@ from ..subimages.harmonics import DiskHarmonics, data_band_limit
 from .mixture import best_turns
 from .noise import Contrast
 from .pieces import Pieces, find_pieces, require_enough
-from .turns import PART, Turns, log_sum
+from .reading import coefficients_of, is_store
+from .turns import PART, Turns
 
 
 @dataclass(frozen=True)
@@ -112,20 +113,15 @@ def find_kinds(stack, *, known=None, seed: int = 0, basis: DiskHarmonics | None 
     >>> kinds = find_kinds(stack)                                       # doctest: +SKIP
     >>> print(kinds)                                                    # doctest: +SKIP
     """
-    if hasattr(stack, "sample"):
+    if is_store(stack):
         basis = stack.basis
         stack = stack.sample([seed, 0])
     if basis is None:
         window_px = as_stack(stack).shape[1]
         band_limit = data_band_limit(stack, window_px)
         basis = DiskHarmonics.build(window_px, band_limit)
-    numbers = len(basis)
-    if np.shape(stack)[1:] == (numbers,):
-        raw = stack
-    else:
-        raw = basis.project(stack)
-    count = len(raw)
-    require_enough(count)
+    raw = coefficients_of(stack, basis)
+    require_enough(len(raw))
 
     contrast = Contrast.of(raw, basis)
     normalised = contrast.remove(raw, basis)
@@ -140,7 +136,7 @@ def describe(pieces: Pieces, c: torch.Tensor, contrast: Contrast) -> Kinds:
     """What the pieces say of normalised coefficients (M, K)."""
     count = len(pieces.names)
     turns = pieces.mixture.turns
-    levels = [_level(pieces, part) for part in c.split(PART)]
+    levels = [pieces.of_kinds(part) for part in c.split(PART)]
     probability = torch.softmax(torch.cat(levels), 1)
     kind = probability.argmax(1)
     if count == 0:
@@ -165,13 +161,6 @@ def describe(pieces: Pieces, c: torch.Tensor, contrast: Contrast) -> Kinds:
         turn=_as_float64(turn),
         pieces=pieces,
     )
-
-
-def _level(pieces: Pieces, part: torch.Tensor) -> torch.Tensor:
-    """log of each kind (N, n), whatever the turn, up to what does not depend on it."""
-    laid = pieces.mixture.turns.lay(part)
-    by_turn = pieces.of_kinds(laid)
-    return log_sum(by_turn)
 
 
 def _means(upright: torch.Tensor, kind: torch.Tensor, count: int) -> tuple:

@@ -95,12 +95,16 @@ def best_turns(mixture: Mixture, c: torch.Tensor) -> tuple[torch.Tensor, torch.T
 def _best_turns_of(mixture: Mixture, part: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """As `best_turns`, of so many sub-images as may be held at a time."""
     logits = mixture.logits(mixture.turns.lay(part))
+    motif, on_grid = likeliest_motif(logits)
+    return motif, top_of(on_grid, on_grid.argmax(1))
+
+
+def likeliest_motif(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The motif (N,) with the highest of the logits (N, J, A), and its logits (N, A)."""
     highest = logits.amax(2)
     motif = highest.argmax(1)
-    rows = torch.arange(len(part))
-    on_grid = logits[rows, motif]
-    likeliest = on_grid.argmax(1)
-    return motif, top_of(on_grid, likeliest)
+    rows = torch.arange(len(logits))
+    return motif, logits[rows, motif]
 
 
 def refined(mixture: Mixture, c: torch.Tensor) -> Mixture:

@@ -8,6 +8,7 @@ mixtures of motifs, fitted to sub-images that they do not share, can: what is th
 import numpy as np
 import torch
 
+from .mixture import likeliest_motif
 from .noise import WELL_FITTED
 from .posterior import NOTHING
 from .turns import PART, log_sum, top_of
@@ -36,7 +37,7 @@ def orders_of(pieces, judges: list, c: torch.Tensor) -> np.ndarray:
         The two of a pair have seen different sub-images.
     c : (N, K)
     """
-    kinds = [_kind_of(pieces, part) for part in c.split(PART)]
+    kinds = [pieces.of_kinds(part).argmax(1) for part in c.split(PART)]
     kind = _on_host(kinds)
     verdicts = []
     for one, other in judges:
@@ -100,14 +101,6 @@ def _agreement(one, other, here: np.ndarray, column: int) -> tuple[int, int, flo
     return judged, sure, agreed
 
 
-def _kind_of(pieces, part: torch.Tensor) -> torch.Tensor:
-    """The likeliest kind (N,), whatever the turn."""
-    laid = pieces.mixture.turns.lay(part)
-    by_turn = pieces.of_kinds(laid)
-    level = log_sum(by_turn)
-    return level.argmax(1)
-
-
 def _verdict(judge, c: torch.Tensor) -> tuple[np.ndarray, ...]:
     """Turn (N,) of each sub-image; how probable it is that it is another one, modulo 2 pi / n, for
     each of the orders n (N, O); and what the motif leaves of it (N,)."""
@@ -129,12 +122,8 @@ def _verdict_of(mixture, part: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """As `_verdict`, of so many sub-images as may be held at a time."""
     laid = mixture.turns.lay(part)
     logits = mixture.logits(laid)
-    highest = logits.amax(2)
-    best = highest.argmax(1)
-    rows = torch.arange(len(part))
-    of_best = logits[rows, best]
-    likeliest = of_best.argmax(1)
-    turn = top_of(of_best, likeliest)
+    best, of_best = likeliest_motif(logits)
+    turn = top_of(of_best, of_best.argmax(1))
 
     # The posterior over the turns, whatever the motif.
     on_grid = log_sum(logits.movedim(1, -1))

@@ -75,15 +75,16 @@ class Pieces:
         distance = torch.cdist(g, self.mixture.motifs)
         return distance.argmin(1)
 
-    def of_kinds(self, laid: torch.Tensor) -> torch.Tensor:
-        """log of kind and turn (N, n, A), up to what depends on neither, of laid-out data."""
-        logits = self.mixture.logits(laid)
+    def of_kinds(self, part: torch.Tensor) -> torch.Tensor:
+        """log of each kind (N, n) of sub-images (N, K), whatever the turn, up to what depends on
+        neither."""
+        logits = self.mixture.logits(self.mixture.turns.lay(part))
         levels = []
         for kind in range(self.count):
             of_kind = logits[:, self.kind == kind]
-            level = log_sum(of_kind.movedim(1, -1))
-            levels.append(level)
-        return torch.stack(levels, dim=1)
+            by_turn = log_sum(of_kind.movedim(1, -1))
+            levels.append(by_turn)
+        return log_sum(torch.stack(levels, dim=1))
 
     def upright(self, c: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Sub-images (N, K), turned back to where the likeliest motif stands; its kind (N,)."""

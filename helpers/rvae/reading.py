@@ -18,24 +18,21 @@ def is_store(stack) -> bool:
 def basis_for(stack, kinds, window_px: int, band_limit: float | None) -> DiskHarmonics:
     """The basis in which a stack is learned: that of the kinds or the store, where given."""
     if kinds is not None:
-        basis = kinds.pieces.basis
-        if basis.window_px != window_px:
-            raise ValueError(
-                f"window_px={window_px}, but the kinds are of windows of {basis.window_px} px: "
-                "train an RVAE of that size"
-            )
-        return basis
-    if hasattr(stack, "basis"):
-        basis = stack.basis
-        if basis.window_px != window_px:
-            raise ValueError(
-                f"window_px={window_px}, but the store holds windows of {basis.window_px} px: "
-                "train an RVAE of that size"
-            )
-        return basis
+        return _of_window(kinds.pieces.basis, window_px, "the kinds are of windows of")
+    if is_store(stack):
+        return _of_window(stack.basis, window_px, "the store holds windows of")
     if band_limit is None:
         band_limit = data_band_limit(stack, window_px)
     return DiskHarmonics.build(window_px, band_limit)
+
+
+def _of_window(basis: DiskHarmonics, window_px: int, given: str) -> DiskHarmonics:
+    """The basis that is `given`, or a ValueError if it is of another window."""
+    if basis.window_px != window_px:
+        raise ValueError(
+            f"window_px={window_px}, but {given} {basis.window_px} px: train an RVAE of that size"
+        )
+    return basis
 
 
 def coefficients_of(stack, basis: DiskHarmonics) -> np.ndarray:

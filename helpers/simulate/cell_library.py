@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from helpers import fetch
+from ..files.registry import fetch
 
 OVERSAMPLING = 4  # of the stored grid, so that linear interpolation is enough afterwards
 

@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 from scipy import fft, ndimage, signal
 
+from ..files.read import axes_of
 from ..images import as_image, frames_of
 
 TAPERED_SHARE = 0.2  # of each side length, over which a frame fades out towards its border
@@ -325,8 +326,6 @@ def _common_area(shape: tuple[int, int], drift: np.ndarray) -> tuple[np.ndarray,
 def _as_signal(mean: np.ndarray, stack, start: np.ndarray, stop: np.ndarray):
     """The mean, cropped to the common area, with the axes and the metadata of the stack."""
     from hyperspy.signals import Signal2D
-
-    from ..files.read import axes_of
 
     if not hasattr(stack, "axes_manager"):
         stack = Signal2D(stack)

@@ -16,7 +16,7 @@ import zarr
 from scipy.spatial import cKDTree
 
 from ..columns.locate import LONE_SPACING_PX, locate_columns, refine_columns
-from ..columns.peaks import probability_peaks
+from ..columns.peaks import probability_peaks, values_at
 from ..columns.segmentation import probability_of
 from ..device import one_thread
 from ..files.folder import new_folder
@@ -200,8 +200,7 @@ def _segment(store: FrameStore, image: np.ndarray, number: int) -> str:
 
 def _most_probable(peaks: np.ndarray, probability: np.ndarray, count: int) -> np.ndarray:
     """As many of the peaks (N, 2) of a probability map (H, W) as `count`, in their order."""
-    row, column = np.rint(peaks).astype(int).T
-    of_peak = probability[row, column]
+    of_peak = values_at(probability, peaks)
     from_likeliest = np.argsort(-of_peak, kind="stable")
     kept = np.sort(from_likeliest[:count])
     return peaks[kept]
