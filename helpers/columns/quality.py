@@ -88,21 +88,24 @@ def check_quality(
     spacing_px = median_spacing(columns.positions)
     doubtful = _doubtful(columns, spacing_px)
     sure = columns[~doubtful]
-    table = {
-        "columns": len(columns),
-        "doubtful": int(doubtful.sum()),
-        "spacing_px": spacing_px,
-        "position_sd_px": float(np.median(sure.position_sd_px)) if len(sure) else np.nan,
-        "saturated": _saturated_share(values),
-    }
-    if size_nm is not None:
-        table["spacing_nm"] = spacing_px * size_nm
-        table["position_sd_pm"] = 1e3 * size_nm * table["position_sd_px"]
+    table = {"columns": len(columns), "doubtful": int(doubtful.sum())}
+    table |= _lengths(sure, spacing_px, size_nm)
+    table["saturated"] = _saturated_share(values)
     if lattice_nm is not None:
         table |= _scale(sure.positions, lattice_nm, size_nm)
     # Each text once, in the order in which it was said.
     said = dict.fromkeys(str(one.message) for one in caught)
     return QualityReport(columns, doubtful, table, (*said, *_warnings_of(table)))
+
+
+def _lengths(sure: Columns, spacing_px: float, size_nm: float | None) -> dict[str, float]:
+    """Spacing and uncertainty of the positions, in pixels and where possible in nm and pm."""
+    sd_px = float(np.median(sure.position_sd_px)) if len(sure) else np.nan
+    lengths = {"spacing_px": spacing_px, "position_sd_px": sd_px}
+    if size_nm is not None:
+        lengths["spacing_nm"] = spacing_px * size_nm
+        lengths["position_sd_pm"] = 1e3 * size_nm * sd_px
+    return lengths
 
 
 def _doubtful(columns: Columns, spacing_px: float) -> np.ndarray:
