@@ -64,10 +64,20 @@ def fit_gaussians(image, start, *, half_width, steps=16) -> tuple[np.ndarray, np
         drawn = np.zeros_like(image)
         reach = _reach(parameters, REACH_SIGMAS)
         _draw(drawn, parameters, centre, reach)
-        _fit_round(image, drawn, parameters, centre, half_width, reach, limits, noise, most)
+        _fit_round(
+            image,
+            drawn,
+            parameters,
+            centre,
+            half_width,
+            reach=reach,
+            limits=limits,
+            noise=noise,
+            steps=most,
+        )
         noise = _noise_of_residuals(image, drawn, parameters, centre, half_width)
         half_width = max(2, _reach(parameters, WINDOW_SIGMAS))
-    errors = _standard_errors(image, drawn, parameters, centre, half_width, noise)
+    errors = _standard_errors(image, drawn, parameters, centre, half_width, noise=noise)
     return parameters - origin, errors
 
 
@@ -127,7 +137,7 @@ def _draw(drawn, parameters, centre, reach, before=None):
             drawn[row : row + 2 * reach + 1, col : col + 2 * reach + 1] += piece
 
 
-def _compare(image, drawn, parameters, centre, half, noise):
+def _compare(image, drawn, parameters, centre, half, *, noise):
     """Model, residual and weight (n, w * w) of some columns, the last two 0 off the image."""
     model = _cut(drawn, centre, half) + parameters[:, BACKGROUND, None].astype(np.float32)
     residual = _cut(image, centre, half) - model
@@ -137,7 +147,7 @@ def _compare(image, drawn, parameters, centre, half, noise):
     return model, residual, ~outside / np.maximum(floor + gain * model, least)
 
 
-def _fit_round(image, drawn, parameters, centre, half, reach, limits, noise, steps):
+def _fit_round(image, drawn, parameters, centre, half, *, reach, limits, noise, steps):
     """Move columns, in place, until none moves any more or the steps are used up."""
     damping = np.full(len(parameters), 1e-2)
     active = np.arange(len(parameters))
@@ -145,8 +155,9 @@ def _fit_round(image, drawn, parameters, centre, half, reach, limits, noise, ste
         before, moving = parameters.copy(), []
         for part in _parts(active):
             old, frame = parameters[part], (centre[part], half)
-            _, residual, weight = _compare(image, drawn, old, *frame, noise)
-            new, gain = _step(old, frame, residual, weight, damping[part], limits[:, part])
+            _, residual, weight = _compare(image, drawn, old, *frame, noise=noise)
+            restraint = {"damping": damping[part], "limits": limits[:, part]}
+            new, gain = _step(old, frame, residual, weight, **restraint)
             better = gain >= 0
             damping[part] *= np.where(better, 0.1, 10)
             parameters[part[better]] = new[better]
@@ -158,7 +169,7 @@ def _fit_round(image, drawn, parameters, centre, half, reach, limits, noise, ste
             break
 
 
-def _step(old, frame, residual, weight, damping, limits):
+def _step(old, frame, residual, weight, *, damping, limits):
     """One damped step of each column, and by how much the weighted sum of squares then falls."""
     slopes = derivatives(old, *frame)
     normal = curvature(slopes, weight, damping[:, None, None])
@@ -183,7 +194,7 @@ def _noise_of_residuals(image, drawn, parameters, centre, half):
     """Fit ``a + b * intensity`` to the squared residuals, averaged in classes of intensity."""
     some = slice(None, None, 1 + len(parameters) // NOISE_COLUMNS)
     columns = parameters[some], centre[some]
-    model, residual, weight = _compare(image, drawn, *columns, half, EVEN_NOISE)
+    model, residual, weight = _compare(image, drawn, *columns, half, noise=EVEN_NOISE)
     inside = weight > 0
     used = inside.sum() / len(model)
     squared = residual[inside] ** 2 * used / max(used - 5, 1)  # five parameters follow the noise
@@ -196,7 +207,7 @@ def _noise_of_residuals(image, drawn, parameters, centre, half):
     return floor - gain * level[0], gain, max(1e-2 * squared.mean(), 1e-30)
 
 
-def _standard_errors(image, drawn, parameters, centre, half, noise):
+def _standard_errors(image, drawn, parameters, centre, half, *, noise):
     """Errors (N, 5) from the joint curvature of each column and its near neighbours."""
     limit = CROWD_SIGMAS * np.median(parameters[:, SIGMA])
     tree = cKDTree(parameters[:, :2])
@@ -205,7 +216,7 @@ def _standard_errors(image, drawn, parameters, centre, half, noise):
 
     def errors_of(part):
         frame = centre[part], half
-        weight = _compare(image, drawn, parameters[part], *frame, noise)[2]
+        weight = _compare(image, drawn, parameters[part], *frame, noise=noise)[2]
         near = [one for one in crowd[part].T if one.min() < len(parameters)]
         slopes = [derivatives(parameters[part], *frame)]
         slopes += [derivatives(everybody[one], *frame)[:, :BACKGROUND] for one in near]

@@ -104,15 +104,15 @@ def save_results(
         raise ValueError(f"kept names column {kept.max()}, but there are only {len(columns)}")
     with new_folder(path, overwrite=overwrite) as new:
         places = as_positions(columns)[kept]
-        _write_maps(new, places, encoding, shape, pixel_size_nm, order)
+        field = {"shape": shape, "pixel_size_nm": pixel_size_nm}
+        _write_maps(new, places, encoding, field, order)
         _write_table(new / "columns.csv", columns, encoding, kept, pixel_size_nm)
         if model is not None:
             model.save(new / "model.safetensors")
     return Path(path)
 
 
-def _write_maps(folder: Path, places, encoding, shape, pixel_size_nm, order: int) -> None:
-    field = {"shape": shape, "pixel_size_nm": pixel_size_nm}
+def _write_maps(folder: Path, places, encoding, field: dict, order: int) -> None:
     angles = angle_map(places, encoding.angle, order=order, **field)
     angles.save(folder / "angle.hspy")
     for n, latent in enumerate(encoding.latent.T, start=1):

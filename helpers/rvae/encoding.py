@@ -257,11 +257,11 @@ def _trust(misfit: torch.Tensor, count: int) -> torch.Tensor:
 def _in_all_ways(motifs, pieces, c, of_class, noise: Noise) -> dict:
     """What sub-images (B, K) are in each of the W ways in which they may stand, (B, W, …)."""
     turns = pieces.ways(c, WAYS)
-    found = [_in_one_way(motifs, pieces, c, of_class, noise, turn) for turn in turns.T]
+    found = [_in_one_way(motifs, pieces, c, turn, of_class, noise=noise) for turn in turns.T]
     return {name: torch.stack([way[name] for way in found], dim=1) for name in found[0]}
 
 
-def _in_one_way(motifs, pieces, c, of_class, noise: Noise, turn) -> dict:
+def _in_one_way(motifs, pieces, c, turn, of_class, *, noise: Noise) -> dict:
     """What sub-images (B, K) are if they are turned by `turn` (B,): latents, motif, kind."""
     upright = _upright(motifs.series, pieces, c, turn)
     seen = motifs.seen(upright, pieces)

@@ -87,7 +87,7 @@ def train(
         optimiser.set_rate(rate)
         if draw and history:
             data = draw(len(history))
-        averages = _one_pass(motifs, data, factor * beta, pull, optimiser, chance)
+        averages = _one_pass(motifs, data, optimiser, chance, beta=factor * beta, pull=pull)
         row = {"epoch": len(history) + 1, **averages}
         row["sigma"] = motifs.log_sigma.exp().item()
         row["beta"] = factor * beta
@@ -99,7 +99,15 @@ def train(
     return history
 
 
-def _one_pass(motifs, data: dict, beta: float, pull: float, optimiser, chance) -> dict[str, float]:
+def _one_pass(
+    motifs,
+    data: dict,
+    optimiser,
+    chance: torch.Generator,
+    *,
+    beta: float,
+    pull: float,
+) -> dict[str, float]:
     """One pass over all sub-images in a new order; returns the averages of the pass."""
     count = len(data["upright"])
     order = torch.randperm(count, generator=chance, device=data["upright"].device)

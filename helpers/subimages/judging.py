@@ -43,7 +43,7 @@ def judge(
     row["ambiguity"] = _ambiguity(power, noise)
     error_deg = np.array([NOTHING_KNOWN_DEG])
     if alike:
-        error_deg = _angle_errors_deg(c, mean, patch, basis, noise, alike)
+        error_deg = _angle_errors_deg(c, mean, patch, basis, noise=noise, alike=alike)
     row["angle_error_deg"] = np.median(error_deg)
     row["score"] = row["share_kept"] * _share_within(error_deg)
     return some, power
@@ -127,6 +127,7 @@ def _angle_errors_deg(
     mean: np.ndarray,
     patch: np.ndarray,
     basis: DiskHarmonics,
+    *,
     noise: float,
     alike: int,
 ) -> np.ndarray:

@@ -114,7 +114,7 @@ def window_report(
     table = _empty_table(sizes, pixel_size_nm(image))
     share_of = _empty_shares(kinds, len(sizes))
     for n, row in enumerate(table):
-        share_here = _fill(row, values, places, spacing_px, kinds, noise)
+        share_here = _fill(row, values, places, spacing_px, kinds=kinds, noise=noise)
         for name, share in share_here.items():
             share_of[name][n] = share
     if not table["kept"].any():
@@ -181,6 +181,7 @@ def _fill(
     values: np.ndarray,
     positions: np.ndarray,
     spacing_px: np.ndarray,
+    *,
     kinds: np.ndarray,
     noise: float,
 ) -> dict[str, np.ndarray]:
