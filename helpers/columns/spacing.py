@@ -169,10 +169,23 @@ def local_order(positions: np.ndarray) -> float:
     spacing = np.median(neighbour_distance(positions))
     apart = apart / spacing
     waves = wave_vectors(0.35, 1.19, 0.075)  # longer ones see the outline of the group
-    amplitude = np.exp(2j * np.pi * apart @ waves.T).mean(axis=1)
-    factor = np.abs(amplitude) ** 2
+    factor = np.abs(_mean_waves(apart, waves)) ** 2
     strongest = factor.max(axis=1)
     return float(np.median(strongest))
+
+
+def _mean_waves(places: np.ndarray, waves: np.ndarray) -> np.ndarray:
+    """Mean of exp(2 pi i k x) over n places x of each group (G, n, 2), for waves k (W, 2): (G, W).
+
+    A wave is the product of one along rows and one along columns, and on a raster there are few
+    of either.
+    """
+    k_row, row = np.unique(waves[:, 0], return_inverse=True)
+    k_col, col = np.unique(waves[:, 1], return_inverse=True)
+    along_rows = np.exp(2j * np.pi * places[:, :, :1] * k_row)  # (G, n, rows)
+    along_cols = np.exp(2j * np.pi * places[:, :, 1:] * k_col)
+    sums = along_rows.transpose(0, 2, 1) @ along_cols  # (G, rows, cols)
+    return sums[:, row, col] / places.shape[1]
 
 
 def wave_vectors(lowest: float, highest: float, step: float) -> np.ndarray:
