@@ -54,10 +54,7 @@ def _filled_from_nearest(values: np.ndarray, is_missing: np.ndarray) -> np.ndarr
 
 def one_frame(image) -> np.ndarray:
     """The values of `image`, masked ones as NaN; a ValueError unless they are (rows, columns)."""
-    # The attribute `data` of a masked array is all its values, without the mask.
-    is_masked_array = isinstance(image, np.ma.MaskedArray)
-    data = image if is_masked_array else getattr(image, "data", image)
-    values = _without_mask(data)
+    values = values_of(image)
     if values.ndim != 2 or values.size == 0:
         message = (
             f"the image has shape {values.shape}, but (rows, columns) is needed: "
@@ -67,27 +64,54 @@ def one_frame(image) -> np.ndarray:
     return values
 
 
-def _without_mask(data) -> np.ndarray:
-    """A plain array of the values as they are, but NaN for a masked real number."""
-    values = np.asarray(data)
-    is_masked = np.ma.getmask(data)
-    if values.dtype.kind not in "biuf" or not np.any(is_masked):
-        return values
-    holds_nan = values.dtype.kind == "f"
-    values = values.astype(values.dtype if holds_nan else np.float64)
-    values[is_masked] = np.nan
-    return values
+def values_of(data, dtype=None) -> np.ndarray:
+    """A plain array of the values as they are, but NaN for a masked real number.
+
+    Parameters
+    ----------
+    data : numpy.ndarray, masked or not, dask array, hyperspy signal, or a list of these
+        What is lazy is read.
+    dtype : optional
+        Of the array that is returned; by default that of the values, if it can hold a NaN.
+    """
+    # The attribute `data` of an array is all its values, without the mask.
+    is_array = isinstance(data, np.ndarray | np.generic)
+    values = data if is_array else getattr(data, "data", data)
+    # NumPy would drop the masks of what is lazy, and those of the parts of a list.
+    if hasattr(values, "compute"):
+        values = values.compute()
+    elif isinstance(values, list | tuple):
+        values = [part if np.isscalar(part) else values_of(part) for part in values]
+    plain = np.asarray(values)
+    is_masked = np.ma.getmask(values)
+    if plain.dtype.kind in "biuf" and np.any(is_masked):
+        holds_nan = plain.dtype.kind == "f"
+        plain = plain.astype(plain.dtype if holds_nan else np.float64)
+        plain[is_masked] = np.nan
+    return np.asarray(plain, dtype)
 
 
 def frames_of(stack):
-    """The values of a stack as they are: of a lazy one nothing is read."""
+    """The values of a stack as they are: of a lazy one nothing is read. A list becomes an array.
+
+    ValueError if it is a list of images of several shapes.
+    """
     is_signal = hasattr(stack, "axes_manager")
     values = stack.data if is_signal else stack
-    return values if hasattr(values, "ndim") else np.asarray(values)
+    if hasattr(values, "ndim"):
+        return values
+    parts = values if isinstance(values, list | tuple) else ()
+    shapes = {np.shape(part) for part in parts}
+    if len(shapes) > 1:
+        message = f"a list of images of shapes {sorted(shapes)}, but one is needed: cut them alike"
+        raise ValueError(message)
+    return values_of(values)
 
 
 def as_positions(positions) -> np.ndarray:
     """Return `positions` (N, 2) [row, column] in pixels as float64, taking a Columns table too.
+
+    A masked position is missing, and becomes NaN.
 
     Raises
     ------
@@ -95,7 +119,7 @@ def as_positions(positions) -> np.ndarray:
         If the shape is not (N, 2), N is zero, or no position is finite.
     """
     coordinates = getattr(positions, "positions", positions)
-    values = np.asarray(coordinates, dtype=np.float64)
+    values = values_of(coordinates, np.float64)
     is_finite = np.isfinite(values)
     is_list_of_pairs = values.ndim == 2 and values.shape[1] == 2
     if not is_list_of_pairs or not is_finite.all(axis=1).any():
@@ -108,8 +132,11 @@ def as_positions(positions) -> np.ndarray:
 
 
 def one_each(values, positions, name: str) -> np.ndarray:
-    """Return `values` (N,) as float64; a ValueError unless there is one for each position."""
-    values = np.asarray(values, dtype=np.float64)
+    """Return `values` (N,) as float64, masked ones as NaN.
+
+    ValueError unless there is one for each position.
+    """
+    values = values_of(values, np.float64)
     count = len(as_positions(positions))
     if values.shape != (count,):
         message = (

@@ -178,7 +178,13 @@ def test_no_lattice_is_a_warning_and_an_empty_table():
 
 @pytest.mark.parametrize(
     "probability",
-    [np.zeros((9, 9)), np.full((64, 64), np.nan), np.full((64, 64), 2.0), np.full((64, 64), -1.0)],
+    [
+        np.zeros((9, 9)),
+        np.full((64, 64), np.nan),
+        np.ma.masked_less(np.zeros((64, 64)), 1),
+        np.full((64, 64), 2.0),
+        np.full((64, 64), -1.0),
+    ],
 )
 def test_refuses_a_probability_that_is_none(probability):
     image = np.random.default_rng(0).poisson(5, (64, 64))

@@ -103,6 +103,10 @@ def test_missing_values_are_left_out(centres):
     wave_of_part, share_of_part = strongest_wave(centres, values, shortest_px=40)
     np.testing.assert_allclose(wave_of_part, wave)
     assert share_of_part == pytest.approx(share, abs=0.05)
+    masked = np.ma.masked_invalid(values)
+    masked.data[5] = 1e6
+    again = strongest_wave(centres, masked, shortest_px=40)
+    assert again[1] == share_of_part
 
 
 @pytest.mark.parametrize("values", [np.ones(256), np.full(256, np.nan)])

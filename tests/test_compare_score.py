@@ -104,6 +104,15 @@ def test_what_is_wrong_is_counted():
     np.testing.assert_array_equal(told != sign, flipped & has_sign)
 
 
+def test_a_missing_angle_tells_no_sign_and_leaves_the_others_as_they_are():
+    angle, direction, site, sign = layers()
+    angle[::10] = 7e7  # of columns that were not encoded
+    told = sign_from_angle(np.ma.masked_equal(angle, 7e7), direction, site, sign)
+    expected = sign.copy()
+    expected[::10] = 0
+    np.testing.assert_array_equal(told, expected)
+
+
 def test_without_signs_there_is_nothing_to_tell():
     zero = np.zeros(3)
     site = np.array(["Sr1"] * 3)

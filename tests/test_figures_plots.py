@@ -177,6 +177,15 @@ def test_missing_angles_are_grey_and_missing_positions_left_out():
     np.testing.assert_allclose(dots.get_facecolor()[2:], plots.angle_colours(ANGLE[2:]))
 
 
+def test_masked_angles_are_missing_ones():
+    angle = np.ma.array(ANGLE, mask=[False, True, False, False])
+    colours = plots.angle_colours(angle)
+    grey = matplotlib.colors.to_rgba(plots.GREY)
+    np.testing.assert_allclose(colours[1], grey, atol=0.01)
+    bars = plots.plot_rose(angle, bins=8).patches
+    assert sum(bar.get_height() ** 2 for bar in bars) == pytest.approx(3)
+
+
 def test_uncertain_angles_fade():
     ax = plots.plot_angle_map(POSITIONS, ANGLE, angle_sd=[0.0, 0.5, 3.0, np.nan])
     alpha = dots_of(ax).get_facecolor()[:, 3]

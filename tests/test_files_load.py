@@ -3,13 +3,14 @@
 import logging
 import warnings
 
+import dask.array
 import make_files
 import numpy as np
 import pytest
 
 from helpers import load_image
 from helpers.files import read
-from helpers.images import as_image, as_whole, one_frame
+from helpers.images import as_image, as_positions, as_whole, frames_of, one_each, one_frame
 
 IMAGE = np.random.default_rng(5).poisson(20.0, (18, 25)).astype(np.float32)
 STACK = np.stack([IMAGE, IMAGE[::-1], IMAGE + 1])
@@ -29,6 +30,17 @@ def make_signal_of_masked(values):
     import hyperspy.api as hs
 
     return hs.signals.Signal2D(values)
+
+
+def make_lazy(values):
+    return dask.array.from_array(values, chunks=7)
+
+
+def make_lazy_signal(values):
+    return make_signal_of_masked(make_lazy(values)).as_lazy()
+
+
+MAKERS = [np.ma.asarray, list, make_signal_of_masked, make_lazy, make_lazy_signal]
 
 
 def save_with_hyperspy(path, values, **options):
@@ -204,7 +216,7 @@ def test_a_large_file_stays_on_disk(tmp_path, monkeypatch, ending):
 
 
 @pytest.mark.parametrize("kind", ["float32", "float64", "uint8", "int64"])
-@pytest.mark.parametrize("wrap", [lambda values: values, make_signal_of_masked])
+@pytest.mark.parametrize("wrap", MAKERS)
 def test_masked_pixels_are_missing_pixels(kind, wrap):
     values = np.arange(400, dtype="float64").reshape(20, 20) % 200
     values[5, 7] = 255  # a hot pixel, masked
@@ -217,7 +229,7 @@ def test_masked_pixels_are_missing_pixels(kind, wrap):
     is_valid = ~np.ma.getmaskarray(masked)
     np.testing.assert_array_equal(image[is_valid], values[is_valid])
     assert masked.data[5, 7] == 255  # what was handed in is not changed
-    assert np.isnan(one_frame(masked)[5, 7])
+    np.testing.assert_array_equal(np.isnan(one_frame(wrap(masked))), masked.mask)
 
 
 def test_too_many_masked_pixels_are_refused_and_an_empty_mask_is_none():
@@ -227,6 +239,23 @@ def test_too_many_masked_pixels_are_refused_and_an_empty_mask_is_none():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         np.testing.assert_array_equal(as_image(np.ma.masked_less(IMAGE, -1)), IMAGE)
+
+
+@pytest.mark.parametrize("wrap", [np.ma.asarray, list, make_lazy])
+def test_masked_places_and_numbers_are_missing_ones(wrap):
+    places = np.ma.masked_equal([[3, 4], [9, 999], [5, 6]], 999)
+    positions = as_positions(wrap(places))
+    np.testing.assert_array_equal(positions, [[3, 4], [9, np.nan], [5, 6]])
+    values = one_each(wrap(np.ma.masked_equal([1, 2, 3], 2)), positions, "values")
+    np.testing.assert_array_equal(values, [1, np.nan, 3])
+    with pytest.raises(ValueError, match="0 finite numbers"):
+        as_positions(wrap(np.ma.masked_less(places, 1000)))
+
+
+def test_images_of_several_shapes_are_no_stack():
+    with pytest.raises(ValueError, match=r"shapes \[\(17, 25\), \(18, 25\)\].*cut them alike"):
+        frames_of([IMAGE, IMAGE[1:]])
+    np.testing.assert_array_equal(frames_of(list(STACK)), STACK)
 
 
 @pytest.mark.parametrize("value", [True, False, np.True_, 1.5, np.nan, np.inf, "1", None])

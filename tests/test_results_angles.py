@@ -46,6 +46,16 @@ def test_mean_does_not_break_at_the_seam():
     assert np.rad2deg(mean) == pytest.approx(1)
 
 
+def test_missing_angles_take_no_part_in_a_mean():
+    angle = np.array([0.1, 3.0, 0.3, np.nan])
+    masked = np.ma.masked_equal(angle, 3.0)
+    assert circular_mean(masked) == pytest.approx(0.2)
+    assert np.isnan(circular_mean(angle[3:]))
+    np.testing.assert_allclose(fold_angles(masked, 1), [0.1, np.nan, 0.3, np.nan])
+    aligned = align_gauge(masked, np.ma.masked_equal([1.1, 7.0, 9.0, 7.0], 9.0))
+    np.testing.assert_allclose(aligned, [1.1, np.nan, 1.3, np.nan])
+
+
 def test_gauge_takes_out_one_constant_and_nothing_else():
     rng = np.random.default_rng(0)
     truth = rng.uniform(-np.pi, np.pi, 500)

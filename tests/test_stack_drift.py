@@ -38,6 +38,12 @@ def wandering(n_frames, step=STEP):
     return drift - drift[0]
 
 
+def lazy(frames):
+    import dask.array as da
+
+    return da.from_array(frames, chunks=(1, *frames.shape[1:]))
+
+
 def drift_of(mean, shifts):
     row0, _, column0, _ = mean.metadata.Rvae_stem.common_area_px
     return shifts - [row0, column0]
@@ -224,6 +230,19 @@ def test_damaged_frames_can_be_left_out_and_are_named():
         align_stack(frames, progress=False)
     with pytest.raises(ValueError, match="all 2 frames"):
         align_stack(np.ones((2, 64, 64)), progress=False, skip_damaged=True)
+
+
+@pytest.mark.parametrize("wrap", [np.ma.asarray, list, lazy])
+@pytest.mark.filterwarnings("ignore:1 NaN or infinite pixels:UserWarning")
+def test_a_masked_pixel_is_a_missing_one_in_every_kind_of_stack(wrap):
+    drift = wandering(4)
+    frames = lattice(drift, side=128)
+    frames[2, 60, 60] = 1e6  # hot
+    masked = np.ma.masked_equal(frames, 1e6)
+    mean, shifts = align_stack(wrap(masked), progress=False)
+    np.testing.assert_allclose(drift_of(mean, shifts), drift, atol=0.05)
+    filled, _ = align_stack(masked.filled(np.nan), progress=False)
+    np.testing.assert_array_equal(mean.data, filled.data)
 
 
 def test_a_repeated_frame_is_named():

@@ -89,6 +89,18 @@ def test_corners_take_no_part():
     assert np.isnan(drawn[0, 0, 0])
 
 
+def test_masked_pixels_are_missing_ones():
+    basis = DiskHarmonics.build(21)
+    stack = np.stack([motif(21), motif(21, 1.0)])
+    corner = np.zeros(stack.shape, bool)
+    corner[0, 0, 0] = True
+    centre = np.roll(corner, (10, 10), axis=(1, 2))
+    c = basis.project(np.ma.array(stack, mask=corner))
+    np.testing.assert_array_equal(c, basis.project(stack))
+    with pytest.raises(ValueError, match="1 of 2 sub-images hold NaN"):
+        basis.project(np.ma.array(stack, mask=centre))
+
+
 def test_well_conditioned_and_noise_stays_white():
     basis = DiskHarmonics.build(40, band_limit=25)
     assert 155 <= len(basis) <= 175

@@ -7,7 +7,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from ..images import as_image, as_positions, border_distance, median_spacing
+from ..images import as_image, as_positions, border_distance, median_spacing, values_of
 from .confidence import confidence_at
 from .gaussian_fit import AMPLITUDE, fit_gaussians
 from .peaks import PROBABILITY_OF_A_COLUMN, probability_peaks, values_at
@@ -134,8 +134,7 @@ def _not_fitted(places: np.ndarray, confidence: np.ndarray, spacing_px: float) -
 
 
 def _as_probability(probability, shape) -> np.ndarray:
-    values = getattr(probability, "data", probability)
-    probability = np.asarray(values, dtype=np.float32)
+    probability = values_of(probability, np.float32)
     low = probability.min(initial=0)
     high = probability.max(initial=0)
     if probability.shape != shape or not (low >= 0 and high <= 1):

@@ -16,7 +16,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from ..device import one_thread
-from ..images import as_positive, as_stack, as_whole
+from ..images import as_positive, as_stack, as_whole, values_of
 from ..results.angles import fold_angles
 from ..rvae.training import descend, network
 from ..subimages.harmonics import as_finite, disk_mask, paint, pixel_offsets
@@ -64,7 +64,7 @@ def _pixels(
 ) -> np.ndarray:
     """The pixels (M, D) float32 of the sub-images that lie in the mask (w, w)."""
     stack = as_stack(stack, len(mask))
-    pixels = np.asarray(stack)[:, mask].astype(np.float32)
+    pixels = values_of(stack)[:, mask].astype(np.float32)
     pixels = as_finite(pixels)
     contrast = pixels.std(dtype=np.float64)
     level = abs(pixels.mean(dtype=np.float64))

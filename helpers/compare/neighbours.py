@@ -7,7 +7,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from ..columns.spacing import wave_vectors
-from ..images import as_positions, as_positive, as_whole
+from ..images import as_positions, as_positive, as_whole, values_of
 
 OPEN_SIDE = 1.25  # a farthest neighbour beyond this many median distances: one side is empty
 AT_ONCE = 2_000_000  # columns times waves: a few tens of MB
@@ -119,7 +119,7 @@ def _without_missing(
     values: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The places and values (N, d) of the columns that have both."""
-    values = np.asarray(values, dtype=float)
+    values = values_of(values, float)
     values = values.reshape(len(places), -1)
     has_value = np.isfinite(values).all(axis=1)
     has_place = np.isfinite(places).all(axis=1)
@@ -164,7 +164,7 @@ def handedness(
         neighbours has no displacement, or a neighbour is missing.
     """
     positions = as_positions(positions)
-    displacement = np.asarray(displacement, dtype=float)
+    displacement = values_of(displacement, float)
     if displacement.shape != positions.shape or len(positions) <= count:
         message = (
             f"{len(positions)} positions and displacements of shape {displacement.shape}: "

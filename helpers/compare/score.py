@@ -8,6 +8,7 @@ one kind and of one thickness.
 import numpy as np
 from scipy.spatial import cKDTree
 
+from ..images import values_of
 from ..results.angles import align_gauge, fold_angles
 
 
@@ -34,7 +35,7 @@ def nearest_in_latents(
     ValueError
         If the lengths differ, or a half holds fewer columns than `neighbours`.
     """
-    latent = np.asarray(latent, dtype=np.float64)
+    latent = values_of(latent, np.float64)
     values = np.asarray(values)
     if latent.ndim != 2 or values.shape != latent.shape[:1]:
         message = (
@@ -92,7 +93,7 @@ def r_squared(
     1 when they know it, 0 or a little less when they know nothing. `options` are those of
     `nearest_in_latents`.
     """
-    value = np.asarray(value, dtype=np.float64)
+    value = values_of(value, np.float64)
     variance = value.var()
     if not variance > 0:
         raise ValueError(f"all values are {value.flat[0]:g}: there is no variance to explain")
@@ -108,7 +109,9 @@ def sign_from_angle(
     site,
     sign,
 ) -> np.ndarray:
-    """Sign of the layer (M,) int as the angle tells it: +1, -1, and 0 for sites that have none.
+    """Sign of the layer (M,) int as the angle tells it: +1, -1, and 0 where none is told.
+
+    That is at sites that have no sign, and where an angle is missing (NaN or masked).
 
     Two orientations 180 degrees apart are told from each other by the side of the lattice
     direction on which an angle lies. The zero of each site's angle is found modulo 180 degrees,
@@ -124,8 +127,8 @@ def sign_from_angle(
     sign : (M,) int
         True signs.
     """
-    angle = np.asarray(angle)
-    direction = np.asarray(direction)
+    angle = values_of(angle)
+    direction = values_of(direction)
     site = np.asarray(site)
     sign = np.asarray(sign)
     if not angle.shape == direction.shape == site.shape == sign.shape:
@@ -140,6 +143,7 @@ def sign_from_angle(
         aligned = align_gauge(angle[rows], direction[rows], order=2)
         off = fold_angles(aligned - direction[rows], 1)
         side = np.where(np.abs(off) < np.pi / 2, 1, -1)
+        side[np.isnan(off)] = 0
         agreement = (side * sign[rows]).sum()
         if agreement < 0:
             side = -side

@@ -54,7 +54,7 @@ def angle_colormap():
 
 def angle_colours(angle, *, order: int = 1) -> np.ndarray:
     """RGBA colours (..., 4) of angles known up to 2 pi / `order`; missing angles are grey."""
-    angle = np.asarray(angle, dtype=float)
+    angle = images.values_of(angle, float)
     order = images.as_positive("order", order)
     turns = angle * order / (2 * np.pi)
     known = np.ma.masked_invalid(turns % 1.0)

@@ -9,7 +9,7 @@ displayed.
 import numpy as np
 from matplotlib.patches import Circle, Rectangle
 
-from ..images import as_positive, as_stack, as_whole, one_each
+from ..images import as_positive, as_stack, as_whole, one_each, values_of
 from ..subimages.harmonics import disk_mask
 from . import drawing as draw
 from .drawing import ACCENT, GREY, PALETTE, angle_colours, use_style
@@ -174,7 +174,7 @@ def plot_montage(stack, *, columns=8, pixel_size_nm=None, labels=None, disk=True
     disk : bool
         Leave the corners blank, which take no part in training.
     """
-    tiles = np.array(as_stack(stack), dtype=float)
+    tiles = values_of(as_stack(stack)).astype(float)
     labels = [""] * len(tiles) if labels is None else list(labels)
     if len(labels) != len(tiles):
         raise ValueError(f"{len(labels)} labels for {len(tiles)} sub-images: give one for each")
@@ -210,7 +210,7 @@ def plot_rose(angle, *, order=1, directions=(), bins=72, ax=None):
     Angles known up to 2 pi / `order` are repeated `order` times around. `directions` (radians)
     are drawn as lines: those of the lattice, to compare with. Missing angles are left out.
     """
-    angle = np.asarray(angle, dtype=float)
+    angle = values_of(angle, float)
     angle = angle[np.isfinite(angle)]
     if angle.size == 0:
         raise ValueError("none of the angles is finite: there is nothing to draw")

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.spatial import cKDTree
 
-from ..images import as_positions, as_stack, as_whole
+from ..images import as_positions, as_stack, as_whole, values_of
 from ..subimages.harmonics import DiskHarmonics, angular_power
 
 LARGEST_ORDER = 12
@@ -31,14 +31,20 @@ def fold_angles(angle: np.ndarray, order: int) -> np.ndarray:
     order = as_whole("order", order, 1)
     period = 2 * np.pi / order
     half = period / 2
-    angle = np.asarray(angle, dtype=np.float64)
+    angle = values_of(angle, np.float64)
     return half - np.mod(half - angle, period)
 
 
 def circular_mean(angle: np.ndarray, order: int = 1) -> float:
-    """Mean direction of angles that are known modulo 2 pi / order, radians."""
-    angle = np.asarray(angle)
-    mean = np.mean(np.exp(1j * order * angle))
+    """Mean direction of angles that are known modulo 2 pi / order, radians.
+
+    Missing angles (NaN or masked) are left out; NaN if all of them are missing.
+    """
+    angle = values_of(angle)
+    known = angle[np.isfinite(angle)]
+    if known.size == 0:
+        return np.nan
+    mean = np.mean(np.exp(1j * order * known))
     direction = np.angle(mean) / order
     return float(direction)
 
@@ -66,11 +72,12 @@ def align_gauge(
     -------
     (M,) radians in (-pi, pi].
     """
-    angle = np.asarray(angle, dtype=np.float64)
+    angle = values_of(angle, np.float64)
     if angle.ndim != 1 or len(angle) == 0:
         raise ValueError(f"angle has shape {angle.shape}, but (M,) with M of at least 1 is needed")
-    if np.ndim(reference) and np.shape(reference) != angle.shape:
-        raise ValueError(f"reference has shape {np.shape(reference)}, not () or {angle.shape}")
+    reference = values_of(reference, np.float64)
+    if reference.shape not in ((), angle.shape):
+        raise ValueError(f"reference has shape {reference.shape}, not () or {angle.shape}")
     zero = circular_mean(angle - reference, order)
     return fold_angles(angle - zero, 1)
 
@@ -97,7 +104,7 @@ def rotational_order(
     int
         1 for no symmetry; 0 for a round motif, which no turn changes.
     """
-    motif = np.asarray(motif)
+    motif = values_of(motif)
     power = _angular_power(motif[None])
     turning = power[0, 1:].sum()
     if turning <= tolerance * power.sum():

@@ -118,8 +118,7 @@ class _Frames:
 
     def _read(self, index: int) -> np.ndarray:
         """One frame as a clean float32 image; a ValueError if it is damaged."""
-        values = np.asarray(self._values[index])
-        return as_image(values)
+        return as_image(self._values[index])
 
     def _read_again(self, index: int) -> np.ndarray:
         """One frame without the warnings, which were given when it was read first."""

@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 
 from ..columns.locate import refine_columns
 from ..columns.table import Columns
-from ..images import as_positions, frames_of
+from ..images import as_positions, frames_of, values_of
 
 LINE_PX = 0.3  # columns whose rows differ by less are on one scan line
 
@@ -85,7 +85,7 @@ def locate_in_frames(stack, columns: Columns, shifts, *, progress: bool = True) 
         If there is not one shift for each of at least two frames, or there are no columns.
     """
     frames = frames_of(stack)  # may be lazy
-    shifts = np.asarray(shifts, dtype=float)
+    shifts = values_of(shifts, float)
     start = as_positions(columns)
     is_stack = np.ndim(frames) == 3 and len(frames) > 1
     if not is_stack or shifts.shape != (len(frames), 2):
@@ -100,10 +100,9 @@ def locate_in_frames(stack, columns: Columns, shifts, *, progress: bool = True) 
     is_known = np.isfinite(shifts)
     used = np.flatnonzero(is_known.all(axis=1))
     for number in tqdm(used, disable=not progress):
-        frame = np.asarray(frames[number])
         shift = shifts[number]
         expected = start + shift
-        fitted = refine_columns(frame, expected)
+        fitted = refine_columns(frames[number], expected)
         is_fitted = ~np.isnan(fitted.amplitude)
         in_mean = fitted.positions - shift
         positions[number, is_fitted] = in_mean[is_fitted]

@@ -20,8 +20,8 @@ from ..columns.peaks import probability_peaks, values_at
 from ..columns.segmentation import probability_of
 from ..device import one_thread
 from ..files.folder import new_folder
-from ..images import as_image, frames_of, median_spacing
-from ..subimages.cut import cut_subimages
+from ..images import as_image, frames_of, median_spacing, values_of
+from ..subimages.cut import cut_subimages, inside_image
 from ..subimages.harmonics import data_band_limit
 from ..subimages.window import window_report
 from .drift import align_stack
@@ -105,7 +105,8 @@ def _require_same(store: FrameStore, data, window_px: int | None) -> None:
 
 def _mark_of(data) -> str:
     """By which a store knows its stack again: shape and first frame."""
-    first = np.ascontiguousarray(data[0])
+    values = values_of(data[0])
+    first = np.ascontiguousarray(values)
     digest = hashlib.sha256(first).hexdigest()
     return f"{data.shape} {digest[:16]}"
 
@@ -125,7 +126,7 @@ def _prepare(
     data = frames_of(signal)
     is_usable = np.isfinite(shifts[:, 0])
     first = np.flatnonzero(is_usable)[0]
-    frame = as_image(np.asarray(data[first]))  # as noisy as what is trained on
+    frame = as_image(data[first])  # as noisy as what is trained on
     settings = {"format": FORMAT, "mark": _mark_of(data)}
     settings |= _window_settings(frame, columns.positions + shifts[first], window_px)
     settings["spacing_px"] = median_spacing(columns.positions, LONE_SPACING_PX)
@@ -154,7 +155,7 @@ def _window_settings(frame: np.ndarray, places: np.ndarray, window_px: int | Non
 def _damage(frame) -> str:
     """What is wrong with a frame that could not be aligned."""
     try:
-        as_image(np.asarray(frame))
+        as_image(frame)
     except ValueError as error:
         return str(error)
     return "could not be aligned"
@@ -181,7 +182,7 @@ def _each_frame(step, state: str, data, store: FrameStore, client) -> None:
 def _step(step, frame, number: int, path: str) -> None:
     """Take one frame from a state to the next; the task of a worker."""
     store = FrameStore(path)
-    image = as_image(np.asarray(frame))
+    image = as_image(frame)
     state = step(store, image, number)
     store.group["state"][number] = state  # last: each chunk before it is written whole or not
 

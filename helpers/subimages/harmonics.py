@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from ..images import as_stack, as_whole
+from ..images import as_stack, as_whole, values_of
 
 RADIANS_PER_PIXEL = 1.25  # default band limit: features down to a period of 5 px
 LIMITS_PER_PIXEL = (0.6, 1.9)  # lowest and highest that the data may ask for
@@ -200,7 +200,7 @@ class DiskHarmonics:
     def _project_part(self, part: np.ndarray) -> np.ndarray:
         mask = disk_mask(self.window_px)
         disk = np.flatnonzero(mask)
-        values = np.asarray(part, np.float32)
+        values = values_of(part, np.float32)
         flat = values.reshape(len(part), -1)
         pixels = flat.take(disk, axis=1)
         return pixels @ self.inverse
