@@ -167,13 +167,25 @@ def as_positive(name: str, value) -> float:
     raise ValueError(f"{name}={value!r}, but a number greater than 0 is needed")
 
 
+def as_pixel_size(pixel_size_nm) -> float | None:
+    """Return `pixel_size_nm` as a float, or None; a ValueError unless it is greater than 0."""
+    if pixel_size_nm is None:
+        return None
+    return as_positive("pixel_size_nm", pixel_size_nm)
+
+
 def as_stack(stack, window_px: int | None = None):
-    """Return `stack` as it is; a ValueError unless it is (M, w, w), of `window_px` if given."""
-    shape = np.shape(stack)
+    """The sub-images of `stack` as they are, those of a list as an array.
+
+    ValueError unless they are (M, w, w), of `window_px` if given, and M is not zero.
+    """
+    stack = frames_of(stack)
+    require_some(stack)
+    shape = stack.shape
     side = window_px
     if not side:
         side = shape[-1] if shape else 0
-    if len(shape) != 3 or shape[0] == 0 or shape[1:] != (side, side):
+    if len(shape) != 3 or shape[1:] != (side, side):
         message = (
             f"the sub-images have shape {shape}, but (M, {side}, {side}) is needed: "
             f"cut them with cut_subimages(image, positions, {side}), "
@@ -181,6 +193,17 @@ def as_stack(stack, window_px: int | None = None):
         )
         raise ValueError(message)
     return stack
+
+
+def require_some(stack) -> None:
+    """A ValueError if a stack (M, ...) of sub-images, or of their coefficients, holds none."""
+    shape = stack.shape
+    if shape[:1] == (0,):
+        message = (
+            f"no sub-images were given, their shape is {shape}: "
+            f"the mask, slice or list of indices that chose them took none; count what it takes"
+        )
+        raise ValueError(message)
 
 
 def neighbour_distance(positions: np.ndarray) -> np.ndarray:
@@ -221,7 +244,11 @@ def pixel_size_nm(image) -> float | None:
 
 
 def warn_of_other_pixel_size(trained_nm: float | None, given_nm: float | None) -> None:
-    """Warn when an image is sampled otherwise than the one that a model was trained on."""
+    """Warn when an image is sampled otherwise than the one that a model was trained on.
+
+    ValueError if the size that is given is no number greater than 0.
+    """
+    given_nm = as_pixel_size(given_nm)
     if not trained_nm or not given_nm:
         return
     ratio = given_nm / trained_nm

@@ -276,9 +276,11 @@ def test_montage_does_not_change_its_stack_and_takes_labels():
 
 
 def test_montage_refuses_what_is_no_stack():
-    for wrong in (np.ones((8, 8)), np.ones((0, 8, 8)), np.ones((2, 8, 9))):
+    for wrong in (np.ones((8, 8)), np.ones((2, 8, 9))):
         with pytest.raises(ValueError, match=r"\(M, \d, \d\).*motif\[None\]"):
             plots.plot_montage(wrong)
+    with pytest.raises(ValueError, match="no sub-images were given"):
+        plots.plot_montage(np.ones((0, 8, 8)))
     with pytest.raises(ValueError, match="1 labels for 2"):
         plots.plot_montage(np.ones((2, 8, 8)), labels=["Fe"])
 

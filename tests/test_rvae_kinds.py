@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from hyperspy.signals import Signal2D
 from test_subimages_harmonics import motif
 
 from helpers import RVAE, cut_subimages, find_kinds, locate_columns
@@ -143,6 +144,41 @@ def test_a_stack_may_be_given_as_coefficients(two):
     c = basis.project(stack)
     again = find_kinds(c, basis=basis)
     np.testing.assert_array_equal(again.kind, kinds.kind)
+
+
+def test_a_stack_may_be_given_as_a_list_or_a_signal(two):
+    stack, _, _, _ = two
+    some = stack[::4]
+    expected = find_kinds(some)
+    for given in (list(some), Signal2D(some)):
+        kinds = find_kinds(given)
+        np.testing.assert_array_equal(kinds.motifs, expected.motifs)
+        np.testing.assert_array_equal(kinds.apply(given).turn, expected.turn)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([], "no sub-images were given"),
+        (np.zeros((0, 9, 9)), "no sub-images were given"),
+        ([np.zeros((9, 9)), np.zeros((8, 8))], "cut them alike"),
+        (np.zeros((9, 9)), r"\(M, 9, 9\) is needed"),
+        (None, "is needed"),
+    ],
+)
+def test_what_is_no_stack_is_refused_with_a_way_out(given, message):
+    with pytest.raises(ValueError, match=message):
+        find_kinds(given)
+
+
+def test_a_band_limit_that_is_not_that_of_the_kinds_is_refused(two):
+    stack, _, _, kinds = two
+    limit = kinds.pieces.basis.band_limit
+    with pytest.raises(ValueError, match=f"band_limit={limit - 1:g}, but the kinds .*={limit:g}"):
+        RVAE(WINDOW, band_limit=limit - 1).fit(stack, kinds=kinds, progress=False)
+    as_printed = RVAE(WINDOW, band_limit=float(f"{limit:g}"))
+    as_printed.fit(stack, kinds=kinds, epochs=1, progress=False)
+    assert as_printed.basis.band_limit == limit
 
 
 @pytest.mark.parametrize(("count", "window_px"), [(100, 24), (1000, 24), (300, 40)])

@@ -403,6 +403,15 @@ def test_corners_may_be_missing():
     RVAE(WINDOW).fit(stack, epochs=1, progress=False)
 
 
+def test_no_sub_images_are_refused_and_why_is_said(two_kinds):
+    stack, _, kind, model = two_kinds
+    coefficients = model.basis.project(stack)
+    for none in (stack[kind == 2], coefficients[kind == 2], stack[:0]):
+        for normalization in ("stack", "model"):
+            with pytest.raises(ValueError, match="no sub-images were given.*mask, slice"):
+                model.encode(none, normalization=normalization)
+
+
 def test_wrong_words_and_numbers():
     stack, _ = turned_stack(40)
     with pytest.raises(ValueError, match="latent_dim=0"):

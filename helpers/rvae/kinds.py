@@ -15,7 +15,7 @@ from ..subimages.harmonics import DiskHarmonics, data_band_limit
 from .mixture import best_turns
 from .noise import Contrast
 from .pieces import Pieces, find_pieces, require_enough
-from .reading import coefficients_of, is_store
+from .reading import coefficients_of, is_store, require_basis
 from .turns import PART, Turns
 
 
@@ -97,6 +97,7 @@ def find_kinds(stack, *, known=None, seed: int = 0, basis: DiskHarmonics | None 
     seed : int
         Of the sub-images that are fitted and of the starts.
     basis : DiskHarmonics, optional
+        Of coefficients; a store has its own.
 
     Returns
     -------
@@ -105,8 +106,8 @@ def find_kinds(stack, *, known=None, seed: int = 0, basis: DiskHarmonics | None 
     Raises
     ------
     ValueError
-        If the stack has the wrong shape, is too small, holds NaN or no contrast, or `known` does
-        not name one for each sub-image.
+        If the stack has the wrong shape, is too small, holds NaN or no contrast, `known` does
+        not name one for each sub-image, or `basis` is not that of the store.
 
     Examples
     --------
@@ -114,10 +115,11 @@ def find_kinds(stack, *, known=None, seed: int = 0, basis: DiskHarmonics | None 
     >>> print(kinds)                                                    # doctest: +SKIP
     """
     if is_store(stack):
-        basis = stack.basis
+        basis = _basis_of_store(stack, basis)
         stack = stack.sample([seed, 0])
     if basis is None:
-        window_px = as_stack(stack).shape[1]
+        stack = as_stack(stack)
+        window_px = stack.shape[1]
         band_limit = data_band_limit(stack, window_px)
         basis = DiskHarmonics.build(window_px, band_limit)
     raw = coefficients_of(stack, basis)
@@ -129,6 +131,14 @@ def find_kinds(stack, *, known=None, seed: int = 0, basis: DiskHarmonics | None 
     with one_thread():
         pieces = find_pieces(c, basis, seed=seed, known=known)
         return describe(pieces, c, contrast)
+
+
+def _basis_of_store(store, given: DiskHarmonics | None) -> DiskHarmonics:
+    """The basis of a store; a ValueError if another one is given."""
+    if given is None:
+        return store.basis
+    wished = (given.window_px, given.band_limit)
+    return require_basis(store.basis, "the store has", wished, "leave basis= out")
 
 
 @torch.no_grad()

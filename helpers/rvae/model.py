@@ -15,7 +15,13 @@ import torch
 from safetensors import SafetensorError
 
 from ..device import one_thread, pick_device
-from ..images import as_positive, as_whole, warn_of_other_pixel_size
+from ..images import (
+    as_pixel_size,
+    as_positive,
+    as_whole,
+    values_of,
+    warn_of_other_pixel_size,
+)
 from ..subimages.harmonics import DiskHarmonics
 from .encoding import Encoding, encode_all
 from .gauge import choose_axes, reference_motif
@@ -95,11 +101,11 @@ class RVAE:
         self.offsets = bool(offsets)
         self.device = pick_device(device)
         self.beta = as_positive("beta", beta)
-        self._wished_limit = band_limit
         self.history = []
         self.classes = []
         self.pixel_size_nm = None
         self.basis = DiskHarmonics.build(window_px, band_limit)
+        self._wished_limit = None if band_limit is None else self.basis.band_limit
         self._forget()
 
     def _forget(self) -> None:
@@ -168,7 +174,8 @@ class RVAE:
         ------
         ValueError
             If the stack has the wrong shape, holds too few sub-images, NaN, or no contrast, the
-            kinds are of windows of another size, or classes are given for a FrameStore.
+            kinds or the FrameStore are of another window or band limit, or classes are given for
+            a FrameStore.
         """
         if epochs is not None:
             epochs = as_whole("epochs", epochs, 1)
@@ -310,7 +317,8 @@ class RVAE:
         RuntimeError
             If the model is not trained.
         ValueError
-            If the stack or the classes do not fit the model, or `normalization` is another word.
+            If the stack is empty, it or the classes do not fit the model, or `normalization` is
+            another word.
         """
         self._require_training()
         if normalization not in ("stack", "model"):
@@ -340,7 +348,7 @@ class RVAE:
         NaN outside the disk. `decode(e.latent, e.angle)` reconstructs what was encoded.
         """
         self._require_training()
-        latent = np.atleast_2d(np.asarray(latent, dtype=np.float32))
+        latent = np.atleast_2d(values_of(latent, np.float32))
         if latent.shape[1] != self.latent_dim:
             raise ValueError(
                 f"{latent.shape[1]} latents, but this model has latent_dim={self.latent_dim}"

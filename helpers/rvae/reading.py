@@ -4,10 +4,15 @@ A stack is an array of sub-images (M, w, w), their coefficients (M, K), or a Fra
 draws other sub-images for each pass of a training.
 """
 
+import math
+
 import numpy as np
 
+from ..images import frames_of, require_some, values_of
 from ..subimages.harmonics import DiskHarmonics, as_finite, data_band_limit
 from .motifs import CLASS_SIZE
+
+SAME_LIMIT = 1e-5  # relative: a message gives a band limit to six digits, which may come back
 
 
 def is_store(stack) -> bool:
@@ -16,30 +21,49 @@ def is_store(stack) -> bool:
 
 
 def basis_for(stack, kinds, window_px: int, band_limit: float | None) -> DiskHarmonics:
-    """The basis in which a stack is learned: that of the kinds or the store, where given."""
+    """The basis in which a stack is learned: that of the kinds or the store, where given.
+
+    ValueError if that is of another window or band limit than those that were wished for.
+    """
+    wished = (window_px, band_limit)
+    remedy = "train an RVAE of that window_px, and without a band_limit"
     if kinds is not None:
-        return _of_window(kinds.pieces.basis, window_px, "the kinds are of windows of")
+        basis = require_basis(kinds.pieces.basis, "the kinds have", wished, remedy)
+        if is_store(stack):
+            of_kinds = (basis.window_px, basis.band_limit)
+            require_basis(stack.basis, "the store has", of_kinds, "find the kinds in this store")
+        return basis
     if is_store(stack):
-        return _of_window(stack.basis, window_px, "the store holds windows of")
+        return require_basis(stack.basis, "the store has", wished, remedy)
     if band_limit is None:
         band_limit = data_band_limit(stack, window_px)
     return DiskHarmonics.build(window_px, band_limit)
 
 
-def _of_window(basis: DiskHarmonics, window_px: int, given: str) -> DiskHarmonics:
-    """The basis that is `given`, or a ValueError if it is of another window."""
-    if basis.window_px != window_px:
-        raise ValueError(
-            f"window_px={window_px}, but {given} {basis.window_px} px: train an RVAE of that size"
-        )
-    return basis
+def require_basis(basis: DiskHarmonics, whose: str, wished: tuple, remedy: str) -> DiskHarmonics:
+    """The basis; a ValueError if it is not of the window and the band limit that are wished for.
+
+    A limit that is None may be any.
+    """
+    window_px, limit = wished
+    is_any = limit is None
+    has_limit = is_any or math.isclose(basis.band_limit, limit, rel_tol=SAME_LIMIT)
+    if basis.window_px == window_px and has_limit:
+        return basis
+    and_limit = "" if is_any else f" and band_limit={limit:g}"
+    raise ValueError(
+        f"window_px={window_px}{and_limit}, but {whose} windows of {basis.window_px} px "
+        f"and band_limit={basis.band_limit:g}: {remedy}"
+    )
 
 
 def coefficients_of(stack, basis: DiskHarmonics) -> np.ndarray:
     """Of sub-images (M, w, w), (M, K); those of a FrameStore (M, K) are some already."""
-    are_coefficients = np.shape(stack)[1:] == (len(basis),)
+    stack = frames_of(stack)
+    require_some(stack)
+    are_coefficients = stack.shape[1:] == (len(basis),)
     if are_coefficients:
-        return as_finite(np.asarray(stack))
+        return as_finite(values_of(stack))
     return basis.project(stack)
 
 
@@ -79,7 +103,7 @@ def one_hot(classes, count: int, known: list[str]) -> np.ndarray:
 
 def one_angle_each(angle, count: int) -> np.ndarray:
     """One angle (M,) for each of so many motifs, of as many or of one for all."""
-    angle = np.asarray(angle)
+    angle = values_of(angle)
     if angle.shape not in ((), (1,), (count,)):
         raise ValueError(
             f"{angle.size} angles of shape {angle.shape} for {count} latents: "

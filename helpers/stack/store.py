@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import zarr
 
+from ..rvae.reading import require_basis
 from ..subimages.harmonics import DiskHarmonics
 
 FORMAT = "rvae-stem-book frames 2"
@@ -82,7 +83,8 @@ class FrameStore:
         if len(frames) == 0:
             message = (
                 f"no frame of {self.path} is done: call process_stack again with the same stack, "
-                f"which goes on where it was"
+                f"which goes on where it was; store.damaged says what is wrong with the "
+                f"{len(self.damaged)} frames that were left out"
             )
             raise ValueError(message)
         rng = np.random.default_rng(seed)
@@ -94,7 +96,13 @@ class FrameStore:
         return np.concatenate(coefficients)
 
     def encode(self, model) -> None:
-        """Write what a model says of each column into `angle`, `kind` … (F, N), else NaN."""
+        """Write what a model says of each column into `angle`, `kind` … (F, N), else NaN.
+
+        ValueError if the model is of another window or band limit.
+        """
+        own = self.basis
+        wished = (own.window_px, own.band_limit)
+        require_basis(model.basis, "the model has", wished, "train an RVAE on this store")
         sizes = {
             "angle": (),
             "angle_sd": (),

@@ -266,10 +266,9 @@ def data_band_limit(stack: np.ndarray, window_px: int) -> float:
     lowest_per_pixel, highest_per_pixel = LIMITS_PER_PIXEL
     radius_px = window_px / 2
     basis = DiskHarmonics.build(window_px, highest_per_pixel * radius_px)
-    if np.ndim(stack) == 3:
-        every = max(1, len(stack) // 1000)
-        stack = stack[::every]
-    coefficients = basis.project(stack).astype(np.float64)
+    stack = as_stack(stack, window_px)
+    every = max(1, len(stack) // 1000)
+    coefficients = basis.project(stack[::every]).astype(np.float64)
     power = np.mean(coefficients**2, axis=0)
 
     # Mean power in rings of equal width; the first function, the constant, does not count.
