@@ -1,5 +1,6 @@
 """The scatter between frames is the error of one frame, also where the fit's own error is not."""
 
+import dask.array as da
 import numpy as np
 import pytest
 from benchmarks.gaussians import (
@@ -103,6 +104,36 @@ def test_a_damaged_frame_is_left_out_and_changes_nothing_else(case):
     np.testing.assert_array_equal(found.positions[others], expected.positions)
     np.testing.assert_allclose(found.scatter_px, expected.scatter_px)
     np.testing.assert_allclose(found.line_jitter_px, expected.line_jitter_px)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_frame_without_columns_has_no_positions_and_changes_nothing_else(case):
+    """As one that was recorded while the beam was off."""
+    truth, shifts, columns = case
+    frames = record(truth, shifts)
+    others = [0, 1, 2, 4, 5, 6, 7]
+    expected = locate_in_frames(frames[others], columns, shifts[others], progress=False)
+    frames[3] = np.linspace(3, 4, frames.shape[2])
+    found = locate_in_frames(frames, columns, shifts, progress=False)
+    assert np.isnan(found.positions[3]).all()
+    np.testing.assert_array_equal(found.positions[others], expected.positions)
+
+
+@pytest.mark.parametrize("wrap", [np.ma.asarray, lambda x: da.from_array(x, chunks=(1, -1, -1))])
+@pytest.mark.filterwarnings("ignore:1 NaN or infinite pixels:UserWarning")
+def test_a_masked_pixel_moves_no_column(case, wrap):
+    truth, shifts, columns = case
+    frames = record(truth, shifts)
+    row, col = np.rint(truth[100] + shifts[2]).astype(int) + 3
+    frames[2, row, col] = 1e6  # hot, on the flank of a column
+    masked = np.ma.masked_equal(frames, 1e6)
+    unknown = np.ma.array(shifts)
+    unknown[5] = np.ma.masked  # what is masked is not known
+    found = locate_in_frames(wrap(masked), columns, unknown, progress=False)
+    filled = masked.filled(np.nan)
+    expected = locate_in_frames(filled, columns, unknown.filled(np.nan), progress=False)
+    np.testing.assert_array_equal(found.positions, expected.positions)
+    assert np.isnan(found.positions[5]).all()
 
 
 @pytest.mark.parametrize("frames", [np.ones((50, 50)), np.ones((1, 50, 50)), np.ones((3, 50, 50))])

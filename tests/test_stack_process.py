@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
+import warnings
 
 import dask
 import dask.array as da
@@ -14,7 +15,8 @@ import zarr
 from distributed import Client
 from scipy.spatial import cKDTree
 
-from helpers import RVAE, FrameStore, cut_subimages, process_stack
+from helpers import RVAE, FrameStore, cut_subimages, find_kinds, process_stack
+from helpers.columns.segmentation import probability_of
 from helpers.results.angles import fold_angles
 from helpers.simulate.lattices import render_columns
 from helpers.simulate.scan import Scan, scan_specimen
@@ -85,6 +87,41 @@ def test_lazy_stacks_and_workers_give_the_same(store, recorded, tmp_path):
     ) as client:
         other = process_stack(lazy, tmp_path / "frames.zarr", client=client, progress=False)
     assert same(contents(store), contents(other))
+
+
+def test_what_a_frame_shows_is_what_the_network_says_of_it(recorded, tmp_path, monkeypatch):
+    """It is asked by `probability_of` alone: blind on the right, it shows nothing there."""
+
+    def left_half(image, spacing_px):
+        probability = probability_of(image, spacing_px)
+        probability[:, 96:] = 0
+        return probability
+
+    monkeypatch.setattr(process, "probability_of", left_half)
+    path = tmp_path / "frames.zarr"
+    half = process_stack(recorded[0][:3], path, window_px=24, progress=False)
+    for number, seen in enumerate(half.group["seen"][:] > 0):
+        column = (half.group["columns"][:] + half.group["shifts"][number])[:, 1]
+        assert seen[column < 90].mean() > 0.9
+        assert not seen[column > 100].any()
+
+
+@pytest.mark.filterwarnings("ignore:1 NaN or infinite pixels:UserWarning")
+def test_masked_pixels_are_missing_ones_lazy_or_not(recorded, tmp_path):
+    frames = recorded[0][:3].copy()
+    frames[1, 96, 96] = 1e6  # hot
+    masked = np.ma.masked_equal(frames, 1e6)
+    stacks = {
+        "missing": masked.filled(np.nan),
+        "masked": masked,
+        "lazy": da.from_array(masked, chunks=(1, 192, 192)),
+    }
+    found = {}
+    for name, stack in stacks.items():
+        done = process_stack(stack, tmp_path / name, window_px=24, progress=False)
+        found[name] = contents(done)
+    assert same(found["missing"], found["masked"])
+    assert same(found["missing"], found["lazy"])
 
 
 # ------------------------------------------------------------ columns that come and go
@@ -269,6 +306,32 @@ def test_damaged_frames_are_skipped_by_choice_and_named(damaged, tmp_path):
     assert "NaN" in store.damaged[6] and np.isnan(store.group["positions"][2]).all()
 
 
+@pytest.mark.filterwarnings("ignore:frames .2. hardly resemble:UserWarning")
+def test_a_frame_without_any_column_is_left_out_and_the_run_goes_on(recorded, tmp_path):
+    """As one that was recorded beside the specimen: a ramp is no damage, but no lattice either."""
+    frames = recorded[0][:5].copy()
+    frames[2] = np.linspace(3, 4, 192)
+    path, options = tmp_path / "frames.zarr", {"window_px": 24, "progress": False}
+    with pytest.warns(UserWarning, match=r"frames \[2\] show no column with a whole window"):
+        store = process_stack(frames, path, **options)
+    assert store.frames.tolist() == [0, 1, 3, 4]
+    assert list(store.damaged) == [2] and "window of 24 px" in store.damaged[2]
+    for name in ("positions", "sd", "seen", "coefficients"):
+        assert np.isnan(store.group[name][2]).all()
+    assert np.isfinite(store.sample(0)).all()
+    before = contents(store)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        again = process_stack(frames, path, **options)
+    assert same(before, contents(again))
+
+
+@pytest.mark.parametrize("shape", [(192, 192), (0, 192, 192), (2, 2, 192, 192), ()])
+def test_what_is_no_stack_is_refused_with_a_way_out(shape, tmp_path):
+    with pytest.raises(ValueError, match=r"\(F, H, W\) is needed.*load_image.*align_stack"):
+        process_stack(np.ones(shape), tmp_path / "frames.zarr")
+
+
 def test_another_stack_or_window_does_not_go_into_a_store(store, recorded):
     with pytest.raises(ValueError, match="another stack"):
         process_stack(recorded[0] + 1, store.path, progress=False)
@@ -347,6 +410,22 @@ def test_a_store_without_any_done_frame_says_so(store, tmp_path):
         copy.sample(0)
     with pytest.raises(ValueError, match="no frame of .* is done"):
         RVAE(store.basis.window_px).fit(copy, progress=False)
+
+
+def test_a_band_limit_that_is_not_the_store_s_is_refused(store):
+    window_px, limit = store.basis.window_px, store.basis.band_limit
+    both = f"band_limit={0.9 * limit:g}, but the store has .*band_limit={limit:g}"
+    model = RVAE(window_px, band_limit=0.9 * limit)
+    with pytest.raises(ValueError, match=both):
+        model.fit(store, progress=False)
+    with pytest.raises(ValueError, match=both):
+        find_kinds(store, basis=model.basis)
+    with pytest.raises(ValueError, match=f"={limit:g}, but the model has .*={0.9 * limit:g}"):
+        store.encode(model)
+    sub_images = store.basis.synthesise(store.sample(0)[:64])
+    kinds = find_kinds(model.basis.project(sub_images), basis=model.basis)
+    with pytest.raises(ValueError, match=both):
+        RVAE(window_px).fit(store, kinds=kinds, progress=False)
 
 
 def test_a_window_that_is_not_the_store_s_is_refused(store):

@@ -98,9 +98,7 @@ def refine_columns(image, positions) -> Columns:
     values = as_image(image)
     places = as_positions(positions)
     count = len(places)
-    # A place that is not known counts as one outside.
-    known = np.nan_to_num(places, nan=-1)
-    inside = border_distance(known, values.shape) > -0.5
+    inside = on_pixels(places, values.shape)
     if not inside.any():
         message = (
             f"none of the {count} positions lies inside the image of {values.shape}: "
@@ -117,6 +115,13 @@ def refine_columns(image, positions) -> Columns:
         column = getattr(result, field.name)
         column[inside] = getattr(fitted, field.name)
     return result
+
+
+def on_pixels(places: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Which places (N, 2) lie on the pixels of an image, (N,) bool; not those that are NaN."""
+    # A place that is not known counts as one outside.
+    known = np.nan_to_num(places, nan=-1)
+    return border_distance(known, shape) > -0.5
 
 
 def _not_fitted(places: np.ndarray, confidence: np.ndarray, spacing_px: float) -> Columns:

@@ -108,7 +108,9 @@ def locate_in_frames(stack, columns: Columns, shifts, *, progress: bool = True) 
         positions[number, is_fitted] = in_mean[is_fitted]
         position_sd_px[number, is_fitted] = fitted.position_sd_px[is_fitted]
     # All columns together tell the shift of a frame better than its correlation did.
-    difference = positions[used] - start
+    # A frame in which no column was fitted, as one without a beam, has none to tell by.
+    is_known = np.isfinite(positions).any(axis=(1, 2))
+    difference = positions[is_known] - start
     remaining_shift = np.nanmedian(difference, axis=1, keepdims=True)
-    positions[used] -= remaining_shift
+    positions[is_known] -= remaining_shift
     return FramePositions(positions, position_sd_px)

@@ -8,6 +8,7 @@ goes on where it was. No more than one frame a worker is ever held.
 """
 
 import hashlib
+import warnings
 from pathlib import Path
 
 import dask
@@ -15,7 +16,7 @@ import numpy as np
 import zarr
 from scipy.spatial import cKDTree
 
-from ..columns.locate import LONE_SPACING_PX, locate_columns, refine_columns
+from ..columns.locate import LONE_SPACING_PX, locate_columns, on_pixels, refine_columns
 from ..columns.peaks import probability_peaks, values_at
 from ..columns.segmentation import probability_of
 from ..device import one_thread
@@ -46,7 +47,8 @@ def process_stack(
 ) -> FrameStore:
     """Align a stack; segment, locate and cut every frame, into a store on disk.
 
-    Called again after an interruption it goes on where it was.
+    Called again after an interruption it goes on where it was. A frame that shows no whole window,
+    as one that was recorded without a beam, is left out, and named in a warning and by the store.
 
     Parameters
     ----------
@@ -66,11 +68,12 @@ def process_stack(
     Raises
     ------
     ValueError
-        If a frame is damaged and `skip_damaged` is False, or the store is of another stack.
+        If `signal` is no stack, a frame is damaged and `skip_damaged` is False, or the store is of
+        another stack.
     RuntimeError
         If a worker died, the disk is full, or a frame could not be read; what was done is kept.
     """
-    data = frames_of(signal)
+    data = _as_frames(signal)
     path = Path(path)
     with dask.config.set(scheduler="threads"), one_thread():  # but for what a client is given
         if not path.exists():
@@ -85,10 +88,34 @@ def process_stack(
         store = FrameStore(path)
         _require_same(store, data, window_px)
         _each_frame(_segment, "", data, store, client)
-        if "columns" not in store.group.attrs:
-            _link(store)
+        _link(store)
+        before = store.damaged.keys()
         _each_frame(_locate, SEGMENTED, data, store, client)
+    _say_left_out(sorted(store.damaged.keys() - before))
     return store
+
+
+def _say_left_out(frames: list[int]) -> None:
+    """Warn of frames in which no column could be cut out."""
+    if frames:
+        message = (
+            f"frames {frames} show no column with a whole window and were left out: "
+            f"look at them; store.damaged names them too"
+        )
+        warnings.warn(message, stacklevel=3)
+
+
+def _as_frames(signal):
+    """The values (F, H, W) of a stack as they are; a ValueError if it is something else."""
+    data = frames_of(signal)
+    if data.ndim != 3 or len(data) == 0:
+        message = (
+            f"the stack has shape {data.shape}, but (F, H, W) is needed, F frames of one field: "
+            f"load_image reads such a file, align_stack(stack) averages it; the columns of one "
+            f"image are found by locate_columns(image)"
+        )
+        raise ValueError(message)
+    return data
 
 
 def _require_same(store: FrameStore, data, window_px: int | None) -> None:
@@ -210,6 +237,8 @@ def _most_probable(peaks: np.ndarray, probability: np.ndarray, count: int) -> np
 def _link(store: FrameStore) -> None:
     """Number the columns: those of the mean, then those that frames show several times on end."""
     group = store.group
+    if "columns" in group.attrs:  # numbered by an earlier call
+        return
     spacing_px = group.attrs["spacing_px"]
     shifts = group["shifts"][:]
     columns = group["reference"][:]
@@ -250,13 +279,19 @@ def _distance(places: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def _locate(store: FrameStore, image: np.ndarray, number: int) -> str:
-    """Fit all columns in one frame, and cut them out."""
+    """Fit all columns in one frame, and cut them out; what is wrong with it if none can be cut."""
     group = store.group
     basis = store.basis
     expected = group["columns"][:] + group["shifts"][number]
+    # What is wrong with such a frame is its last state: no later run would find more in it.
+    without = f"shows no column with a whole window of {basis.window_px} px"
+    if not on_pixels(expected, image.shape).any():
+        return without
     found = refine_columns(image, expected)
     failed = np.isnan(found.amplitude)
     places = np.where(failed[:, None], np.nan, found.positions)
+    if len(inside_image(image.shape, places, basis.window_px)) == 0:
+        return without
     stack, kept = cut_subimages(image, places, basis.window_px)
     group["positions"][number] = places
     group["sd"][number] = found.position_sd_px
