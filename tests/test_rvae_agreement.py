@@ -10,7 +10,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from helpers import RVAE, Columns, align_stack, compare_encodings, cut_subimages, fetch, load_image
+from helpers import (
+    RVAE,
+    Agreement,
+    Columns,
+    align_stack,
+    compare_encodings,
+    cut_subimages,
+    fetch,
+    load_image,
+)
 from helpers.results.angles import fold_angles
 from helpers.rvae.agreement import canonical_correlations
 from helpers.simulate.truth import load_truth, match_columns
@@ -145,6 +154,22 @@ def test_what_does_not_agree_is_said(usual):
     assert compare_encodings(usual, other).sure_apart == pytest.approx(0.1, abs=0.02)
     shuffled = replace(usual, latent=rng.permutation(usual.latent))
     assert compare_encodings(usual, shuffled).correlations.max() < 0.1
+
+
+@pytest.mark.filterwarnings("error")
+def test_where_no_angle_is_known_to_both_that_is_said():
+    unknown = np.full(3, np.nan)
+    agreement = Agreement(
+        angle_rad=unknown,
+        angle_sd=unknown,
+        pull=np.nan,
+        sure_apart=0.0,
+        correlations=np.zeros(0),
+        same_kind=1.0,
+    )
+    assert str(agreement).startswith("no angle is known to both\n")
+    some = replace(agreement, angle_rad=np.radians([np.nan, -2, 3]), pull=1.0)
+    assert str(some).startswith("angles differ by 2.50° (median, 1.00 stated sd)\n")
 
 
 def test_encodings_of_other_stacks_are_refused(usual):

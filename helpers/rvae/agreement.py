@@ -46,10 +46,14 @@ class Agreement:
         correlations = "none"
         if len(self.correlations):
             correlations = ", ".join(f"{value:.2f}" for value in self.correlations)
-        median_rad = np.nanmedian(np.abs(self.angle_rad))
-        median_deg = np.degrees(median_rad)
+        angles = "no angle is known to both"
+        known = np.isfinite(self.angle_rad)
+        if known.any():
+            median_rad = np.median(np.abs(self.angle_rad[known]))
+            median_deg = np.degrees(median_rad)
+            angles = f"angles differ by {median_deg:.2f}° (median, {self.pull:.2f} stated sd)"
         return (
-            f"angles differ by {median_deg:.2f}° (median, {self.pull:.2f} stated sd)\n"
+            f"{angles}\n"
             f"of those that both call sure, {self.sure_apart:.1%} are over 5° apart\n"
             f"canonical correlations of the living latents: {correlations}\n"
             f"of the same kind: {self.same_kind:.1%}"
