@@ -89,6 +89,12 @@ def test_axes_are_in_nm_when_the_pixel_size_is_known():
     assert (x.scale, x.units) == (1, "px")
 
 
+@pytest.mark.parametrize("size", [0, -0.02, np.nan, np.inf])
+def test_what_is_no_pixel_size_is_refused(size):
+    with pytest.raises(ValueError, match=f"pixel_size_nm={size}, but a number greater than 0"):
+        latent_map(POSITIONS, np.ones(12), shape=SHAPE, pixel_size_nm=size)
+
+
 def test_one_column_alone_has_no_neighbour_to_measure_a_spacing_by():
     assert np.all(latent_map(POSITIONS[:1], np.array([3.0]), shape=SHAPE).data == 3)
 

@@ -420,6 +420,8 @@ def test_wrong_words_and_numbers():
         RVAE(WINDOW, beta=0)
     with pytest.raises(ValueError, match="epochs=0"):
         RVAE(WINDOW).fit(stack, epochs=0)
+    with pytest.raises(ValueError, match="pixel_size_nm=0, but a number greater than 0"):
+        RVAE(WINDOW).fit(stack, pixel_size_nm=0)
     with pytest.raises(RuntimeError, match="fit"):
         RVAE(WINDOW).encode(stack)
     with pytest.raises(RuntimeError, match="fit"):
@@ -427,6 +429,8 @@ def test_wrong_words_and_numbers():
     model = RVAE(WINDOW).fit(stack, epochs=1, progress=False)
     with pytest.raises(ValueError, match="normalization"):
         model.encode(stack, normalization="none")
+    with pytest.raises(ValueError, match="pixel_size_nm=nan"):
+        model.encode(stack, pixel_size_nm=np.nan)
     with pytest.raises(ValueError, match="latent_dim=2"):
         model.decode([[0, 0, 0]])
 

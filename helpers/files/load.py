@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ..images import as_positive
+from ..images import as_pixel_size
 from .read import read_image
 from .untrusted import read_in_child
 
@@ -53,8 +53,7 @@ def load_image(
         If the file gives no usable length unit, or its rows and columns are spaced unequally.
     """
     path = Path(path).expanduser()
-    if pixel_size_nm is not None:
-        as_positive("pixel_size_nm", pixel_size_nm)
+    as_pixel_size(pixel_size_nm)
     if not path.exists():
         raise FileNotFoundError(f"there is no file {path}; the current folder is {Path.cwd()}")
     if untrusted:

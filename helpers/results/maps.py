@@ -7,7 +7,7 @@ from scipy.interpolate import NearestNDInterpolator
 
 from ..columns.table import named_numbers, write_table
 from ..files.folder import new_folder
-from ..images import as_positions, neighbour_distance, one_each
+from ..images import as_pixel_size, as_positions, neighbour_distance, one_each
 from .angles import fold_angles
 
 
@@ -55,7 +55,7 @@ def latent_map(positions, latent, *, shape, pixel_size_nm: float | None = None, 
     nearest = NearestNDInterpolator(positions, values)
     image = nearest(*np.indices(shape), distance_upper_bound=reach_px, workers=-1)
     signal = Signal2D(image.astype(np.float32), metadata={"General": {"title": title}})
-    scale = 1.0 if pixel_size_nm is None else float(pixel_size_nm)
+    scale = as_pixel_size(pixel_size_nm) or 1.0
     units = "px" if pixel_size_nm is None else "nm"
     signal.axes_manager.signal_axes.set(name=["x", "y"], scale=scale, units=units)
     return signal

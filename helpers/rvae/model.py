@@ -182,7 +182,7 @@ class RVAE:
         require_no_classes_of_store(stack, classes)
         learner = self._untrained()  # this model stays as it is until another one is whole
         learner.classes = class_names(classes)
-        learner.pixel_size_nm = pixel_size_nm
+        learner.pixel_size_nm = as_pixel_size(pixel_size_nm)
         learner.basis = basis_for(stack, kinds, self.basis.window_px, self._wished_limit)
         c, learner._contrast = learner._read_first(stack)
         of_class = learner._one_hot(classes, len(c))
