@@ -201,7 +201,7 @@ def test_a_second_fit_starts_anew():
     assert model.fit(stack, epochs=3, progress=False).history == once
 
 
-def interrupt(*_):
+def interrupt(*_, **__):
     raise KeyboardInterrupt
 
 
