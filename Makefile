@@ -16,7 +16,9 @@ endif
 
 .PHONY: book test lab analyse release costs slides student bundle bench bench-peers bench-columns bench-window bounds clean
 
+# The stamp .built goes first: while the site is built anew, and where that is stopped or fails, it is not built.
 book: .venv/.installed
+	@rm -f _build/.built
 	@$(BIN)/python book/build.py
 	@touch _build/.built
 
