@@ -27,7 +27,7 @@ CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
 OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-YARDSTICK_S = 0.25  # of the computer for which budgets in seconds are meant: see book/build.py
+YARDSTICK_S = 0.25  # of the computer for which budgets in seconds are meant: see book/execute.py
 LONGEST_MS = 120_000  # a computer may be slow, and busy
 # axe-core would fetch style sheets once more, from the wrong place, and list all that is well.
 AS_IT_IS = {"preload": False, "resultTypes": ["violations"]}
