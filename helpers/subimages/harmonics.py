@@ -52,6 +52,15 @@ def _derivative_zeros(band_limit: float) -> tuple[np.ndarray, np.ndarray]:
     return np.array(orders), np.array(lengths)
 
 
+def count_functions(window_px: int, band_limit: float | None = None) -> int:
+    """How many functions a basis has, without building it; a ValueError as of `DiskHarmonics`."""
+    window_px = as_whole("window_px", window_px, 5)
+    limit = _as_band_limit(band_limit, window_px)
+    orders, _ = _derivative_zeros(limit)
+    turning = np.count_nonzero(orders)  # there is a cosine and a sine of each
+    return len(orders) + turning
+
+
 def _waves(
     orders: np.ndarray,
     zeros: np.ndarray,
