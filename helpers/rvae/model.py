@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 
 from ..device import one_thread, pick_device
 from ..images import (
@@ -26,7 +25,7 @@ from ..subimages.harmonics import DiskHarmonics
 from .encoding import Encoding, encode_all
 from .gauge import choose_axes, reference_motif
 from .kinds import Kinds, describe
-from .model_file import kinds_from, read_model, tensors_of, write_model
+from .model_file import kinds_from, read_whole_model, tensors_of, write_whole_model
 from .motifs import Motifs
 from .noise import SAMPLE, Contrast, Noise, measure_noise
 from .pieces import find_pieces, require_enough
@@ -378,7 +377,17 @@ class RVAE:
     # ------------------------------------------------------------------ keeping
 
     def save(self, path: str | Path) -> Path:
-        """Write the model to a safetensors file; see `helpers.rvae.model_file`."""
+        """Write the model to a safetensors file; see `helpers.rvae.model_file`.
+
+        Raises
+        ------
+        ValueError, FileNotFoundError
+            If the path is that of a folder, its folder is missing, or what the model holds could
+            not be loaded again.
+        OSError
+            If there is no room for the file, or it may not be written there. Nothing is left of
+            it, and a file that was there before is as it was.
+        """
         self._require_training()
         settings = {name: getattr(self, name) for name in (*OPTIONS, *LEARNT)}
         settings["window_px"] = self.basis.window_px
@@ -387,7 +396,7 @@ class RVAE:
         settings["noise"] = asdict(self._noise)
         of_kinds, settings["kinds"] = tensors_of(self.kinds)
         weights = self._motifs.state_dict()
-        return write_model(path, weights | of_kinds, settings)
+        return write_whole_model(path, weights | of_kinds, settings)
 
     @classmethod
     def load(cls, path: str | Path, *, device: str = "auto") -> "RVAE":
@@ -398,17 +407,13 @@ class RVAE:
         FileNotFoundError, ValueError
             If there is no such file, or it is not a whole model of this package.
         """
-        path = Path(path)
         device = pick_device(device)
-        try:
-            weights, settings = read_model(path)
-            return cls._of_file(weights, settings, device)
-        except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as problem:
-            raise ValueError(f"{path} is not a whole model ({problem}): save it again") from problem
+        weights, settings = read_whole_model(path)
+        return cls._of_file(weights, settings, device)
 
     @classmethod
     def _of_file(cls, weights: dict, settings: dict, device: str) -> "RVAE":
-        """The trained model of these weights and settings; errors tell of missing parts."""
+        """The trained model of these weights and settings, which are whole."""
         options = {name: settings[name] for name in ("window_px", "band_limit", *OPTIONS)}
         model = cls(device=device, **options)
         for name in LEARNT:
