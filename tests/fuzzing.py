@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from helpers import load_image
-from helpers.files.untrusted import _limit_memory
+from helpers.files.child import limit_memory
 
 LONGEST_S = 10
 HEADER_BYTES = 4096  # most mutations fall here: sizes, offsets, types
@@ -50,7 +50,7 @@ def write_mutated(folder: Path, ending: str, rng: np.random.Generator) -> Path:
 
 def read_on_demand(pipe) -> None:
     """The worker: read each path it is sent, and answer with what came of it."""
-    _limit_memory()
+    limit_memory()
     warnings.simplefilter("ignore")
     while True:
         path = pipe.recv()

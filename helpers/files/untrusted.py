@@ -1,10 +1,13 @@
 """Read a file that nobody vouches for, in a process of its own with limits on time and memory.
 
 Readers of microscope formats trust the sizes that a header states, and some are written in C: a
-damaged or hostile file can make them loop, fill the memory, or crash. Here that ends a child.
+damaged or hostile file can make them loop, fill the memory, or crash. Here that ends a child. It is
+no sandbox: a file that takes over a reader has the rights of whoever opened it.
 """
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import warnings
@@ -13,10 +16,16 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from ..timing import BYTES_IN_GIB
+from .child import LARGEST_GIB, LONGEST_S
+from .refusal import EXPORT, as_one_line
 
-LONGEST_S = 60
-LARGEST_GIB = 2.0
+# The child takes this package from here, not from whatever the current folder is.
+_PACKAGES = str(Path(__file__).resolve().parents[2])
+_CHILD = f"{__package__}.child"
+_START = f"import sys; sys.path.append({_PACKAGES!r}); from {_CHILD} import main; main()"
+_LIMIT = f"the limit of {LARGEST_GIB:g} GiB"
+# What an axis may be made of: no formula, since the child is trusted as little as the file.
+_AXIS_KEYS = ("name", "units", "size", "scale", "offset", "axis", "navigate", "is_binned")
 
 
 def read_in_child(path: Path, **options):
@@ -25,65 +34,61 @@ def read_in_child(path: Path, **options):
 
     with TemporaryDirectory() as place:
         target = Path(place) / "image.npz"
-        command = [
-            sys.executable,
-            "-m",
-            __name__,
-            str(path.absolute()),
-            str(target),
-            json.dumps(options),
-        ]
-        try:
-            done = subprocess.run(command, capture_output=True, timeout=LONGEST_S)
-        except subprocess.TimeoutExpired:
-            raise ValueError(f"{path} keeps its reader busy for {LONGEST_S} s: damaged?") from None
-        if done.returncode:
-            raise ValueError(f"{path} ended its reader: damaged, or over {LARGEST_GIB:g} GiB?")
+        _run_child(path, [str(path.absolute()), str(target), json.dumps(options)], place)
         with np.load(target, allow_pickle=False) as kept:
             data = kept["data"]
             said = json.loads(str(kept["said"]))
+    if said["error"] and said["is_memory"]:
+        raise ValueError(f"{path} needs more memory than {_LIMIT}: damaged? If not, {EXPORT}")
     if said["error"]:
         raise ValueError(said["error"])
     for text in said["warnings"]:
         warnings.warn(text, stacklevel=3)
-    return Signal2D(data, axes=said["axes"], metadata=said["about"])
+    axes = [{key: axis[key] for key in _AXIS_KEYS if key in axis} for axis in said["axes"]]
+    return Signal2D(data, axes=axes, metadata={"General": {"title": said["title"]}})
 
 
-def _read(path: str, target: str, options: str) -> None:
-    """The child: load the image under a limit on memory, and write down what came of it."""
-    from .read import axes_of, read_image
-
-    _limit_memory()
-    said = {"error": ""}
-    data = np.zeros(0)
-    with warnings.catch_warnings(record=True) as caught:
+def _run_child(path: Path, arguments: list[str], place: str) -> None:
+    """Run the child, in an empty folder, to its end; a ValueError tells of any but a good one."""
+    complaints = Path(place) / "complaints.txt"
+    with (
+        complaints.open("wb") as log,
+        subprocess.Popen(
+            [sys.executable, "-P", "-c", _START, *arguments],
+            stdin=subprocess.PIPE,  # its end tells the child that nobody waits any more
+            stdout=log,
+            stderr=log,
+            cwd=place,
+            env=_variables(),
+        ) as child,
+    ):
         try:
-            image = read_image(Path(path), **json.loads(options))
-            data = np.asarray(image.data)
-            said["axes"] = [axis.get_axis_dictionary() for axis in axes_of(image)]
-            title = image.metadata.get_item("General.title", "")
-            said["about"] = {"General": {"title": title}}
-        except ValueError as error:
-            said["error"] = str(error)
-    said["warnings"] = [str(one.message) for one in caught]
-    said_as_text = json.dumps(said, default=str)
-    np.savez(target, data=data, said=said_as_text)
+            child.wait(LONGEST_S)
+        except subprocess.TimeoutExpired:
+            message = f"{path} keeps its reader busy for {LONGEST_S} s, the limit: damaged?"
+            raise ValueError(f"{message} If not, {EXPORT}") from None
+        finally:
+            child.kill()
+    if child.returncode:
+        reason = _reason(child.returncode, complaints.read_text(errors="replace"))
+        raise ValueError(f"{path} ended its reader ({reason}): damaged? If not, {EXPORT}")
 
 
-def _limit_memory() -> None:
-    """No more than LARGEST_GIB beyond what the libraries take. Windows knows no such limit."""
-    import hyperspy.api  # noqa: F401  (what it takes is not the file's fault)
-    import psutil
-
-    if sys.platform == "win32":
-        return
-    import resource
-
-    memory = psutil.Process().memory_info()
-    most_bytes = int(memory.vms + LARGEST_GIB * BYTES_IN_GIB)
-    limits = (most_bytes, most_bytes)  # soft and hard
-    resource.setrlimit(resource.RLIMIT_AS, limits)
+def _variables() -> dict[str, str]:
+    """The variables of this process; of Python's own only those that say where packages lie."""
+    kept = {"PYTHONPATH", "PYTHONHOME"}
+    variables = {}
+    for name, value in os.environ.items():
+        if name in kept or not name.startswith("PYTHON"):
+            variables[name] = value
+    return variables
 
 
-if __name__ == "__main__":
-    _read(*sys.argv[1:])
+def _reason(returncode: int, complaints: str) -> str:
+    """Why a process ended: by which signal, or with which last words."""
+    if returncode >= 0:
+        lines = complaints.strip().splitlines() or [f"code {returncode}; {_LIMIT} may be passed"]
+        return as_one_line(lines[-1])
+    number = -returncode
+    names = {one.value: one.name for one in signal.Signals}
+    return f"signal {number}, {names.get(number, 'unknown')}; {_LIMIT} may be passed"
