@@ -123,8 +123,8 @@ def test_perovskite_rows_move_two_by_two(perovskite):
 
 
 def test_strontium_titanate_with_line_jitter(real_file):
-    with pytest.warns(UserWarning, match="pixel_size_nm="):
-        image = load_image(real_file("Tecnai_Osiris_SrTiO3.tif"))
+    image = load_image(real_file("Tecnai_Osiris_SrTiO3.tif"))
+    assert image.axes_manager.signal_axes[0].scale == pytest.approx(0.01352, abs=1e-5)
     columns = located(image)
     spacing = np.median(neighbours(columns.positions, 4)[0])
     assert 370 <= len(columns) <= 420
