@@ -1,12 +1,14 @@
 """Maps carry each column's number at its place; results are written whole or not at all."""
 
 import csv
+from dataclasses import replace
 
 import hyperspy.api as hs
 import numpy as np
 import pytest
 
 from helpers import RVAE, Columns, Encoding
+from helpers.files.folder import MARK
 from helpers.results.maps import angle_map, latent_map, save_results
 from helpers.rvae.encoding import Ways
 
@@ -120,7 +122,7 @@ def test_results_come_back_from_the_folder(tmp_path):
     folder = save_results(
         tmp_path / "new" / "maps", columns(), encoded, KEPT, shape=SHAPE, pixel_size_nm=NM
     )
-    names = ["angle.hspy", "columns.csv", "latent_1.hspy", "latent_2.hspy"]
+    names = [MARK, "angle.hspy", "columns.csv", "latent_1.hspy", "latent_2.hspy"]
     assert sorted(p.name for p in folder.iterdir()) == names
     stored = hs.load(folder / "latent_2.hspy")
     np.testing.assert_allclose(at(stored, POSITIONS[KEPT]), encoded.latent[:, 1], atol=1e-6)
@@ -148,14 +150,38 @@ def test_without_a_pixel_size_the_table_has_no_nanometres(tmp_path):
     assert "nm" not in (folder / "columns.csv").read_text(encoding="utf-8").splitlines()[0]
 
 
-def test_an_old_folder_is_replaced_only_on_request(tmp_path):
-    (tmp_path / "maps").mkdir()
-    (tmp_path / "maps" / "mine.txt").write_text("keep", encoding="utf-8")
+def test_old_results_are_replaced_only_on_request(tmp_path):
+    maps = save_results(tmp_path / "maps", columns(), encoding(), KEPT, shape=SHAPE)
+    before = hs.load(maps / "angle.hspy").data
+    turned = replace(encoding(), angle=encoding().angle + 0.1)
     with pytest.raises(ValueError, match="overwrite=True"):
+        save_results(maps, columns(), turned, KEPT, shape=SHAPE)
+    np.testing.assert_array_equal(hs.load(maps / "angle.hspy").data, before)
+    save_results(maps, columns(), turned, KEPT, shape=SHAPE, overwrite=True)
+    assert np.nanmax(np.abs(hs.load(maps / "angle.hspy").data - before)) > 0.09
+    assert [p.name for p in tmp_path.iterdir()] == ["maps"]
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_measurement_among_the_results_is_never_replaced(tmp_path, ours):
+    if ours:
         save_results(tmp_path / "maps", columns(), encoding(), KEPT, shape=SHAPE)
-    assert [p.name for p in (tmp_path / "maps").iterdir()] == ["mine.txt"]
-    save_results(tmp_path / "maps", columns(), encoding(), KEPT, shape=SHAPE, overwrite=True)
-    assert not (tmp_path / "maps" / "mine.txt").exists()
+    raw = tmp_path / "maps" / "raw.dm4"
+    raw.parent.mkdir(exist_ok=True)
+    raw.write_text("measured", encoding="utf-8")
+    for overwrite in (False, True):
+        with pytest.raises(ValueError, match="choose another name"):
+            save_results(raw.parent, columns(), encoding(), KEPT, shape=SHAPE, overwrite=overwrite)
+    assert raw.read_text(encoding="utf-8") == "measured"
+    assert [p.name for p in tmp_path.iterdir()] == ["maps"]
+
+
+def test_a_wave_before_the_name_is_the_home_folder(tmp_path, monkeypatch):
+    for variable in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    folder = save_results("~/maps", columns(), encoding(), KEPT, shape=SHAPE)
+    assert folder == tmp_path / "maps" and (folder / "columns.csv").exists()
     assert [p.name for p in tmp_path.iterdir()] == ["maps"]
 
 

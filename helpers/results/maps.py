@@ -1,5 +1,6 @@
 """Results laid out as images and tables that HyperSpy and a spreadsheet open."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,7 @@ def save_results(
     Parameters
     ----------
     path : str or pathlib.Path of the folder to make
+        A leading ``~`` is the home folder.
     columns : Columns
     encoding : Encoding of the sub-images around `columns.positions[kept]`
     kept : (M,) int, as returned by `cut_subimages`
@@ -85,8 +87,9 @@ def save_results(
     model : RVAE, optional
         Saved beside the maps.
     overwrite : bool
-        Replace a folder that is there already. Nothing is ever half-written: the results are
-        put together in a temporary folder beside it, which then takes the name.
+        Replace a folder that was written here, and to which nothing was added: a hidden file in
+        it lists what was. Nothing is ever half-written: the results are put together in a temporary
+        folder beside it, which then takes the name.
 
     Returns
     -------
@@ -95,8 +98,10 @@ def save_results(
     Raises
     ------
     ValueError
-        If the folder exists and `overwrite` is False, or the lengths do not fit.
+        If there is a folder of that name, unless it may be replaced; or the lengths do not fit. If
+        it appeared in the meantime, the message says where the results lie instead.
     """
+    path = Path(os.path.expanduser(path))
     kept = np.asarray(kept)
     if len(kept) != len(encoding):
         raise ValueError(f"{len(kept)} kept columns, but {len(encoding)} were encoded")
@@ -109,7 +114,7 @@ def save_results(
         _write_table(new / "columns.csv", columns, encoding, kept, pixel_size_nm)
         if model is not None:
             model.save(new / "model.safetensors")
-    return Path(path)
+    return path
 
 
 def _write_maps(folder: Path, places, encoding, field: dict, order: int) -> None:
