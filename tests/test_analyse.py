@@ -16,7 +16,9 @@ from bs4 import BeautifulSoup
 from make_files import write_dm
 
 from helpers import RVAE, fetch, load_image
-from helpers.__main__ import PAGE, main
+from helpers.__main__ import main
+from helpers.command.page import PAGE
+from helpers.files.folder import MARK
 from helpers.simulate.lattices import lattice_image
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -68,10 +70,10 @@ def test_results_figures_and_report_are_there_and_nothing_else(analysed, sample)
     assert [path.name for path in analysed.iterdir()] == ["mine_symmetry"]
     assert sorted(path.name for path in sample.parent.iterdir()) == ["elsewhere", "mine.hspy"]
     folder = analysed / "mine_symmetry"
-    assert {path.name for path in folder.iterdir()} == {"results", "figures", "report.html"}
+    assert {path.name for path in folder.iterdir()} == {MARK, "results", "figures", "report.html"}
     maps = {"angle.hspy", "latent_1.hspy", "latent_2.hspy"}
     found = {path.name for path in (folder / "results").iterdir()}
-    assert found == maps | {"columns.csv", "model.safetensors"}
+    assert found == maps | {MARK, "columns.csv", "model.safetensors"}
     assert len(list((folder / "figures").glob("own-*.png"))) == 6
 
 
@@ -247,10 +249,3 @@ def test_a_broken_file_ends_in_an_error_that_says_what_to_do(name, tmp_path):
     with pytest.raises((ValueError, FileNotFoundError), match=says):
         run_page(image=str(path), folder=str(folder))
     assert sorted(tmp_path.rglob("*")) == before
-
-
-def test_make_analyse_calls_the_command():
-    done = subprocess.run(
-        ["make", "-n", "analyse", "IMAGE=my image.dm4"], cwd=ROOT, capture_output=True, text=True
-    )
-    assert '-m helpers analyse "my image.dm4"' in done.stdout

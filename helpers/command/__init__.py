@@ -1,0 +1,1 @@
+"""The command ``rvae-stem analyse IMAGE``: the page "Analyse your own image" as a program."""
