@@ -1,4 +1,9 @@
 # make book: execute every notebook and build the site.   make test: check everything.   make lab: JupyterLab.
+# The name of a file is no text for make or the shell: it is handed on as it was typed. This stands first, since make would expand
+# what it exports for the first $(shell …) below.
+override IMAGE := $(value IMAGE)
+export IMAGE
+
 # By default the newest Python from 3.11 to 3.13 that is found; make book PYTHON=python3.12 names another.
 PYTHON ?=
 # Where the small build of torch, without GPU code, comes from. On a computer with an NVIDIA GPU, install torch by hand.
@@ -31,8 +36,8 @@ lab: .venv/.installed
 
 # Maps and a report of an image of your own: make analyse IMAGE=path/to/file
 analyse: .venv/.installed
-	@test -n "$(IMAGE)" || { echo "Which image? make analyse IMAGE=path/to/file" >&2; exit 2; }
-	$(BIN)/python -m helpers analyse "$(IMAGE)"
+	@test -n "$$IMAGE" || { echo "Which image? make analyse IMAGE=path/to/file" >&2; exit 2; }
+	@$(BIN)/rvae-stem analyse -- "$$IMAGE"
 
 # Set the version, and the tag that launch links and Colab cells follow: make release VERSION=0.2.0
 release: .venv/.installed
