@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 REAL = {  # registered file: what its report must say, or None where it shows no lattice
     "PZO.dm3": "0.01599",
     "PTO100-40nm-HAADF.dm4": "0.016 nm",
-    "Tecnai_Osiris_SrTiO3.tif": "the axes stay in px",
+    "Tecnai_Osiris_SrTiO3.tif": "0.013517 nm",
     "REBCO-ROI_raw.dm3": "0.05408",
     "Ti3C2_MXene_1655.tif": "the axes stay in px",
     "fei_emd_image.emd": None,

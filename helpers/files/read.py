@@ -62,7 +62,9 @@ def _every_error_named(path: Path):
 
 def _as_damaged(path: Path, error: Exception) -> ValueError:
     if isinstance(error, MemoryError):
-        return ValueError(f"{path} needs more memory than there is: damaged? Else try lazy=True")
+        return ValueError(
+            f"{path} needs more memory than there is: damaged? If not, {EXPORT}, cropped or binned"
+        )
     said = as_one_line(f"{type(error).__name__}: {error}")
     return ValueError(
         f"{path} could not be read ({said}): "

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-# What the two commands call the same thing: load_image(path, signal=…), python -m helpers.
+# What the two commands call the same thing: load_image(path, signal=…), rvae-stem.
 PIXEL_SIZE_OPTION = "pixel_size_nm= (on the command line --pixel-size-nm)"
 SIGNAL_OPTION = "signal= (on the command line --signal)"
 
