@@ -19,7 +19,11 @@ def command() -> int:
     """Run the command line in a process of its own, which imports nothing from its folder."""
     here = os.path.realpath(os.curdir)
     sys.path[:] = [place for place in sys.path if os.path.realpath(place) != here]
-    return main()
+    try:
+        return main()
+    except KeyboardInterrupt:  # before, or after, the command heeds signals itself
+        print("stopped by SIGINT; nothing is left to tidy up", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from make_files import write_dm
 
 from helpers import RVAE, fetch, load_image
 from helpers.__main__ import main
+from helpers.command import page as page_module
 from helpers.command.page import PAGE
 from helpers.files.folder import MARK
 from helpers.simulate.lattices import lattice_image
@@ -129,6 +130,47 @@ def test_a_wrong_option_is_refused_in_one_line(wrong, sample, tmp_path, monkeypa
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("error: ") and wrong[1] in error and "Traceback" not in error
     assert not list(tmp_path.iterdir())
+
+
+# ------------------------------------------------------------ the words of a file
+
+SCRIPT = "<script>x</script>"
+PICTURE = "<img src=x onerror=x>![](y.png)"
+
+
+@pytest.fixture
+def load_alone(tmp_path, monkeypatch):
+    """Let the command execute the page up to the cell that loads the file, in an empty folder."""
+    page = nbformat.read(ROOT / "book" / PAGE, as_version=4)
+    loads = [index for index, cell in enumerate(page.cells) if "load_image(path" in cell.source]
+    page.cells = page.cells[: loads[0] + 1]
+    page.cells[-1].source += "\nprint('loaded:', loaded.metadata.General.title)"
+    nbformat.write(page, tmp_path / "page.ipynb")
+    monkeypatch.setattr(page_module, "page_file", lambda: tmp_path / "page.ipynb")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+
+def test_the_words_of_a_file_stand_in_the_report_as_they_are(load_alone):
+    name = f"a {PICTURE} {{x}} $5 `c`.dm3"
+    write_dm(Path(name), lattice(), unit=SCRIPT)
+    assert main(["analyse", name, "--folder", "maps"]) == 0
+    page = BeautifulSoup(Path("maps/report.html").read_text(encoding="utf-8"), "html.parser")
+    assert page.h1.text == f"Local symmetry of {name}"
+    assert f"{name}: the pixel size" in page.pre.text and repr(SCRIPT) in page.pre.text
+    assert "give --pixel-size-nm if you know it" in page.pre.text
+    assert not page.find_all(["script", "img"])
+
+
+def test_the_command_takes_a_signal_by_its_index(load_alone, capsys):
+    path = Path("two.hspy")
+    write_two(path)
+    assert main(["analyse", str(path)]) == 2
+    said = capsys.readouterr().err
+    assert "error: give --signal, index or title: there are several in" in said
+    assert "1: (no title)" in said
+    assert main(["analyse", str(path), "--signal", "1"]) == 0
+    assert "loaded:" in Path("two_symmetry/report.html").read_text(encoding="utf-8")
 
 
 # ------------------------------------------------------------ real files
@@ -249,3 +291,16 @@ def test_a_broken_file_ends_in_an_error_that_says_what_to_do(name, tmp_path):
     with pytest.raises((ValueError, FileNotFoundError), match=says):
         run_page(image=str(path), folder=str(folder))
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_the_ways_out_that_errors_name_are_parameters_of_the_page(tmp_path, capsys):
+    path, folder = tmp_path / "blank.hspy", tmp_path / "results"
+    write_hspy(path, blank_frame())
+    way_out = {"skip_damaged": True, "untrusted": True, "spacing_px": 16.0}
+    names = run_page(image=str(path), folder=str(folder), **way_out)
+    assert "frames [1] are damaged and were left out" in names["said"]
+    assert names["likely"].shape == names["mean"].data.shape and len(names["columns"]) > 200
+    printed = capsys.readouterr().out
+    for text in names["said"][names["told"] :]:  # said by the model
+        assert f"! {text}" in printed
+    assert (folder / "columns.csv").exists()

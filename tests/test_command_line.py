@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers import __main__ as entry
 from helpers.__main__ import main
 from helpers.command import analyse as analyse_module
 from helpers.command.stop import Stopped
@@ -207,6 +208,25 @@ def test_the_exit_status_after_a_signal_is_that_of_shells(
     assert main(["analyse", "mine.tif"]) == status
     [line] = capsys.readouterr().err.splitlines()
     assert "nothing was written" in line
+
+
+def test_ctrl_c_before_anything_was_begun_is_no_traceback(monkeypatch, capsys):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(entry, "main", interrupted)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    assert entry.command() == 130
+    assert capsys.readouterr().err.startswith("stopped by SIGINT")
+
+
+def test_the_command_forgets_the_current_folder_and_nothing_else(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "below").mkdir()
+    others = ["/usr/lib", str(tmp_path / "below"), "relative"]
+    monkeypatch.setattr(sys, "path", ["", str(tmp_path), ".", *others, f"{tmp_path}/below/.."])
+    monkeypatch.setattr(entry, "main", lambda: 0)
+    assert entry.command() == 0 and sys.path == others
 
 
 # ------------------------------------------------------------ make analyse
