@@ -33,15 +33,26 @@ def mutate(content: bytes, rng: np.random.Generator) -> bytes:
     return bytes(changed[: rng.integers(len(changed) + 1)] if rng.random() < 0.2 else changed)
 
 
+def writers() -> dict:
+    """What writes a small file of each format."""
+    import test_files_load
+    import test_files_swift
+    import test_files_tiff
+
+    ours = {"ome.tif": test_files_tiff.write_ome}
+    ours |= {name: test_files_swift.WRITERS[name] for name in ("ndata", "h5")}
+    return test_files_load.WRITERS | ours
+
+
 def write_mutated(folder: Path, ending: str, rng: np.random.Generator) -> Path:
     """A valid file of a format, and then one of its parts mutated."""
-    from test_files_load import IMAGE, WRITERS
+    from test_files_load import IMAGE
 
     folder.mkdir()
     path = folder / f"image.{ending}"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        WRITERS[ending](path, IMAGE)
+        writers()[ending](path, IMAGE)
     parts = sorted(part for part in folder.rglob("*") if part.is_file())
     part = parts[rng.integers(len(parts))]
     part.write_bytes(mutate(part.read_bytes(), rng))
@@ -58,7 +69,8 @@ def read_on_demand(pipe) -> None:
             load_image(path).data.sum()
             pipe.send("read")
         except ValueError as error:
-            pipe.send("out of memory" if "MemoryError" in str(error) else "ValueError")
+            is_memory = isinstance(error.__cause__, MemoryError)
+            pipe.send("out of memory" if is_memory else "ValueError")
         except Exception as error:
             pipe.send(f"{type(error).__name__}: {error}")
 
@@ -89,12 +101,11 @@ class Reader:
 
 def fuzz(count: int, seed: int, folder: Path) -> dict[Path, str]:
     """What became of each of so many mutated files, all formats in turn."""
-    from test_files_load import WRITERS
-
     rng, reader, outcome = np.random.default_rng(seed), Reader(), {}
+    endings = list(writers())
     reader.read(write_mutated(folder / "first", "hspy", rng))  # the imports are not the file's
     for number in range(count):
-        ending = list(WRITERS)[number % len(WRITERS)]
+        ending = endings[number % len(endings)]
         path = write_mutated(folder / str(number), ending, rng)
         outcome[path] = reader.read(path)
         if outcome[path] in ("hang", "crash"):

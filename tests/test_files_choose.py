@@ -93,5 +93,5 @@ def test_a_title_that_is_a_number_is_a_title(tmp_path):
 def test_frames_of_frames_are_refused_by_name(tmp_path):
     path = tmp_path / "both.hspy"
     write_stack(path, np.stack([STACK, STACK]), time="s", depth="nm")
-    with pytest.raises(ValueError, match=r"'time', 'depth'.*signal\.inav"):
+    with pytest.raises(ValueError, match=r"along time, depth\..*signal\.inav"):
         load_image(path)

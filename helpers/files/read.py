@@ -169,7 +169,7 @@ def _check_is_image(signal, path: Path) -> None:
     manager = signal.axes_manager
     # Three signal axes: a stack in a format that does not tell frames from rows (NCEM's .emd).
     is_image = manager.signal_dimension == 2 or manager.signal_dimension == len(shape) == 3
-    names = [str(axis.name) for axis in axes_of(signal)]
+    names = ", ".join(str(axis.name) for axis in axes_of(signal)[:-2])
     another = f"choose another signal with {SIGNAL_OPTION}, or {EXPORT}"
     faults = [
         (0 in shape, "it is empty", another),
@@ -178,8 +178,8 @@ def _check_is_image(signal, path: Path) -> None:
         (not is_image, "a spectrum or profile, not an image", f"{another}, or as_signal2D"),
         (
             manager.navigation_dimension > 1,
-            f"a stack of stacks or patterns (4D-STEM?), axes {names}",
-            "in HyperSpy, choose by signal.inav[…] or signal.sum(axis), and save as .hspy",
+            f"patterns (4D-STEM?), or a stack of stacks, along {names}",
+            "choose one or sum them in HyperSpy (signal.inav, signal.sum) and save as .hspy",
         ),
     ]
     for fault, message, way_out in faults:
