@@ -9,6 +9,14 @@ from scipy.spatial import cKDTree
 
 LARGEST_SHARE_OF_NAN = 0.01
 PIXEL_SIZE_TOLERANCE = 0.03
+# A probe a pixel wide leaves over a hundredth of a bright spot in the pixels beside it.
+FAR = 100.0
+# One count, and the most that a detector counts: single precision holds no wider range.
+WIDEST_RANGE = 2.0**24
+SEARCHED_SHARE = 0.05  # of the pixels, at the most, are looked at as outlying ones
+SAMPLE = 2**18  # pixels are enough to see how far nearly all reach
+NAMED = 3  # outlying pixels
+VALUES_LIMITS = (1e-12, 1e12)  # squares of squares of others are no numbers in single precision
 
 
 def as_image(image) -> np.ndarray:
@@ -17,32 +25,134 @@ def as_image(image) -> np.ndarray:
     Parameters
     ----------
     image : numpy.ndarray or hyperspy Signal2D
-        One image. A few missing pixels (NaN, infinite or masked, at most 1 %) are filled from
-        the nearest valid one, with a warning that counts them.
+        One image. A few pixels (at most 1 %) that are missing (NaN, infinite or masked), or so far
+        outside all others that no detector can have recorded them, are filled from the nearest
+        valid one, with a warning that counts and names them.
 
     Raises
     ------
     ValueError
-        If `image` is not 2-D, is empty, is constant, or misses more than 1 % of its pixels.
+        If `image` is not 2-D, is empty, is constant, lacks more than 1 % of its pixels, or its
+        values are too large or too small for single precision.
     """
     values = one_frame(image)
     if values.dtype.kind not in "biuf":
         raise ValueError(f"the image holds {values.dtype} values, but real numbers are needed")
-    values = values.astype(np.float32)
+    # What single precision cannot hold is to be named as it is.
+    is_double = values.dtype.kind == "f" and values.dtype.itemsize > 4
+    values = values.astype(np.float64 if is_double else np.float32)
     is_missing = ~np.isfinite(values)
-    count = is_missing.sum()
-    if count > LARGEST_SHARE_OF_NAN * values.size:
-        message = (
-            f"{count} of {values.size} pixels are NaN or infinite, but "
-            f"at most {LARGEST_SHARE_OF_NAN:.0%} can be filled: crop the image to its valid part"
-        )
-        raise ValueError(message)
-    if count:
-        warnings.warn(f"{count} NaN or infinite pixels were filled from neighbours", stacklevel=2)
-        values = _filled_from_nearest(values, is_missing)
+    with np.errstate(over="ignore", invalid="ignore"):
+        is_outlying = _outlying(values)
+    filled = is_missing | is_outlying
+    if filled.any():
+        _require_few(values, is_missing, is_outlying)
+        _say_filled(values, is_missing, is_outlying)
+        values = _filled_from_nearest(values, filled)
+    _require_scale(values)
+    values = values.astype(np.float32)
     if values.min() == values.max():
         raise ValueError(f"the image is constant ({values.flat[0]:g}): is it the right signal?")
     return values
+
+
+def _outlying(values: np.ndarray) -> np.ndarray:
+    """Pixels (H, W) bool that no detector can have recorded beside the others.
+
+    They are parted from all others by a gap: FAR times as far from the median as any of these. A
+    bright particle on vacuum may be as well, but is thick, as is every spot that a probe makes.
+    Pixels, and lines one pixel thin, have no part in any square of 2 x 2 such pixels. Beyond
+    WIDEST_RANGE they may be 3 pixels thick. Where nearly all others are equal, as in an image of
+    few counts, nothing says what is far, and the widest range alone counts.
+    """
+    outlying = np.zeros(values.shape, bool)
+    is_finite = np.isfinite(values)
+    finite = values if is_finite.all() else values[is_finite]
+    if finite.size == 0:
+        return outlying
+    # The gap asked for below would be wider than this, of an image with no pixel to be named.
+    every = finite.size // SAMPLE + 1
+    tails = [100 * SEARCHED_SHARE, 100 * (1 - SEARCHED_SHARE)]
+    low, high = np.percentile(finite.ravel()[::every], tails)
+    if float(finite.max()) - float(finite.min()) < FAR / 3 * (high - low):
+        return outlying
+    distance = np.zeros(values.shape)
+    distance[is_finite] = np.abs(finite.ravel() - np.float64(np.median(finite)))
+    for limit, times in _gaps(distance):
+        beyond = distance > limit
+        if times >= WIDEST_RANGE:
+            outlying |= beyond & ~_thick(beyond, 4)
+        elif high > low:
+            thin = beyond & ~_thick(beyond, 2)
+            # More than can be filled are a pattern, such as columns of one pixel each.
+            if thin.sum() <= LARGEST_SHARE_OF_NAN * values.size:
+                outlying |= thin
+    return outlying
+
+
+def _gaps(distance: np.ndarray) -> list[tuple[float, float]]:
+    """Below each gap among the farthest pixels: their distance, and how many times it the next."""
+    first = int((1 - SEARCHED_SHARE) * distance.size)
+    farthest = np.partition(distance, first, axis=None)[first:]
+    farthest = np.sort(farthest[farthest > 0])
+    times = farthest[1:] / farthest[:-1]
+    return [(farthest[below], times[below]) for below in np.flatnonzero(times >= FAR)]
+
+
+def _thick(mask: np.ndarray, side_px: int) -> np.ndarray:
+    """The part of a mask (H, W) that squares of this side cover."""
+    square = np.ones((side_px, side_px), bool)
+    return ndimage.binary_opening(mask, square)
+
+
+def _require_few(
+    values: np.ndarray,
+    is_missing: np.ndarray,
+    is_outlying: np.ndarray,
+) -> None:
+    """A ValueError if more pixels are missing or outlying than can be filled."""
+    filled = is_missing | is_outlying
+    count = filled.sum()
+    if count <= LARGEST_SHARE_OF_NAN * values.size:
+        return
+    faults = "NaN or infinite"
+    if is_outlying.any():
+        faults = f"NaN, infinite or far outside all others ({_places(values, is_outlying)})"
+    message = (
+        f"{count} of {values.size} pixels are {faults}, but "
+        f"at most {LARGEST_SHARE_OF_NAN:.0%} can be filled: crop the image to its valid part"
+    )
+    raise ValueError(message)
+
+
+def _say_filled(
+    values: np.ndarray,
+    is_missing: np.ndarray,
+    is_outlying: np.ndarray,
+) -> None:
+    """Warn of pixels that are filled, in the name of the caller of `as_image`."""
+    count = is_missing.sum()
+    if count:
+        warnings.warn(f"{count} NaN or infinite pixels were filled from neighbours", stacklevel=3)
+    count = is_outlying.sum()
+    if count:
+        others = values[~is_missing & ~is_outlying]
+        subject = "1 pixel is" if count == 1 else f"{count} pixels are"
+        verb = "was" if count == 1 else "were"
+        message = (
+            f"{subject} far outside all others ({others.min():g} to {others.max():g}) "
+            f"and {verb} filled from neighbours: {_places(values, is_outlying)}"
+        )
+        warnings.warn(message, stacklevel=3)
+
+
+def _places(values: np.ndarray, which: np.ndarray) -> str:
+    """The first values of a mask (H, W), and where they stand."""
+    places = np.argwhere(which)
+    named = [f"{values[row, col]:g} at [{row}, {col}]" for row, col in places[:NAMED].tolist()]
+    further = len(places) - len(named)
+    more = f" and {further} more" if further else ""
+    return ", ".join(named) + more
 
 
 def _filled_from_nearest(values: np.ndarray, is_missing: np.ndarray) -> np.ndarray:
@@ -50,6 +160,25 @@ def _filled_from_nearest(values: np.ndarray, is_missing: np.ndarray) -> np.ndarr
     _, nearest = ndimage.distance_transform_edt(is_missing, return_indices=True)
     row, column = nearest
     return values[row, column]
+
+
+def _require_scale(values: np.ndarray) -> None:
+    """A ValueError if finite values, such as those in SI units, are of an order that is no use."""
+    least, most = VALUES_LIMITS
+    largest = float(np.abs(values).max())
+    span = float(values.max()) - float(values.min())
+    # Of values that hardly differ one says that they are constant.
+    is_narrow = 1e-6 * largest < span < least
+    if largest <= most and not is_narrow:
+        return
+    size = span if is_narrow else largest
+    divisor = 10.0 ** np.floor(np.log10(size))
+    message = (
+        f"the values are {values.min():g} to {values.max():g}, but they must differ by {least:g} "
+        f"at least and reach {most:g} at most, for single precision: "
+        f"divide the image by {divisor:g}, or export it in other units, such as counts"
+    )
+    raise ValueError(message)
 
 
 def one_frame(image) -> np.ndarray:
@@ -119,7 +248,7 @@ def as_positions(positions) -> np.ndarray:
         If the shape is not (N, 2), N is zero, or no position is finite.
     """
     coordinates = getattr(positions, "positions", positions)
-    values = values_of(coordinates, np.float64)
+    values = as_numbers("positions", coordinates)
     is_finite = np.isfinite(values)
     is_list_of_pairs = values.ndim == 2 and values.shape[1] == 2
     if not is_list_of_pairs or not is_finite.all(axis=1).any():
@@ -129,6 +258,22 @@ def as_positions(positions) -> np.ndarray:
         )
         raise ValueError(message)
     return values
+
+
+def as_numbers(name: str, values) -> np.ndarray:
+    """Return `values` as float64, masked ones as NaN; a ValueError if they are something else."""
+    try:
+        return values_of(values, np.float64)
+    except (TypeError, ValueError):
+        kind = type(values).__name__
+        message = f"{name} are {_shortly(values)} ({kind}), but an array of numbers is needed"
+        raise ValueError(message) from None
+
+
+def _shortly(value) -> str:
+    """How a value looks, in at most 60 letters."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def one_each(values, positions, name: str) -> np.ndarray:

@@ -98,9 +98,10 @@ class _Frames:
         damaged = []
         repeats = []
         before = None
+        self._said: dict[str, list[int]] = {}  # what was warned of, and in which frames
         for index in range(self.count):
             try:
-                frame = self._read(index)
+                frame = self._read_first(index)
             except ValueError as error:
                 if not skip_damaged:
                     message = (
@@ -120,6 +121,16 @@ class _Frames:
         """One frame as a clean float32 image; a ValueError if it is damaged."""
         return as_image(self._values[index])
 
+    def _read_first(self, index: int) -> np.ndarray:
+        """One frame; its warnings are kept, to be given for all frames at once."""
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            frame = self._read(index)
+        for one in caught:
+            frames = self._said.setdefault(str(one.message), [])
+            frames.append(index)
+        return frame
+
     def _read_again(self, index: int) -> np.ndarray:
         """One frame without the warnings, which were given when it was read first."""
         with warnings.catch_warnings():
@@ -127,7 +138,9 @@ class _Frames:
             return self._read(index)
 
     def _say(self, damaged: list[int], repeats: list[int]) -> None:
-        """Warn of frames that are left out or give no new information."""
+        """Warn of frames that were mended, are left out or give no new information."""
+        for text, frames in self._said.items():
+            warnings.warn(f"{text} (frames {frames})", stacklevel=4)
         if not self.good:
             raise ValueError(f"all {self.count} frames are constant or miss pixels: check the file")
         if damaged:
