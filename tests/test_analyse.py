@@ -167,8 +167,8 @@ def test_the_command_takes_a_signal_by_its_index(load_alone, capsys):
     write_two(path)
     assert main(["analyse", str(path)]) == 2
     said = capsys.readouterr().err
-    assert "error: give --signal, index or title: there are several in" in said
-    assert "1: (no title)" in said
+    assert "error: without --signal this means several signals of" in said
+    assert "--signal takes index or title:" in said and "1: (no title)" in said
     assert main(["analyse", str(path), "--signal", "1"]) == 0
     assert "loaded:" in Path("two_symmetry/report.html").read_text(encoding="utf-8")
 

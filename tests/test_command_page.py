@@ -6,14 +6,12 @@ import sys
 import tomllib
 from pathlib import Path
 
-import hyperspy.api as hs
 import nbformat
-import numpy as np
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 from helpers.command import page as page_module
-from helpers.command.page import CHOOSE_SIGNAL, PAGE, _page_for, execute_page
+from helpers.command.page import PAGE, execute_page
 from helpers.command.stop import Stop
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -101,76 +99,6 @@ def test_the_words_of_an_error_are_those_of_the_page(source, says, execute):
 def test_a_parameter_that_the_page_does_not_have_is_refused(execute):
     with pytest.raises(ValueError, match="tomorrow, window: the page .* has no such parameter"):
         execute("1", image="a.tif", window=40, tomorrow=1)
-
-
-# ------------------------------------------------------------ --signal
-
-
-@pytest.fixture(scope="module")
-def titled(tmp_path_factory):
-    """A function that writes a file of signals with these titles; the n-th is all n."""
-    place = tmp_path_factory.mktemp("titled")
-
-    def write(*titles):
-        import h5py
-
-        path = place / f"{len(list(place.iterdir()))}.hspy"
-        for index, title in enumerate(titles):
-            part = hs.signals.Signal2D(np.full((16, 16), index, "f4"))
-            part.metadata.General.title = title
-            part.save(place / "part.h5", file_format="HSPY", overwrite=True)
-            with h5py.File(place / "part.h5") as source, h5py.File(path, "a") as target:
-                target.attrs.update(source.attrs)
-                [group] = source["Experiments"].values()
-                source.copy(group, target.require_group("Experiments"), name=f"signal {index}")
-        (place / "part.h5").unlink()
-        return path
-
-    return write
-
-
-CHOSEN = [  # titles, what is typed, index of what is meant
-    (["", ""], "0", 0),
-    (["", ""], "1", 1),
-    (["HAADF", "HAADF"], "1", 1),
-    (["HAADF", "BF"], "BF", 1),
-    (["7", "BF"], "7", 0),
-    (["1", "0"], "1", 1),  # every signal has an index, so that comes first
-    (["007", "7"], "007", 0),
-    (["a", "1.5"], "1.5", 1),
-    (["a", "-1"], "-1", 1),
-]
-
-
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(("titles", "typed", "meant"), CHOSEN)
-def test_a_signal_is_named_by_index_or_title(titles, typed, meant, titled):
-    from helpers import load_image
-
-    names = {"image": str(titled(*titles)), "signal": typed}
-    for cell in _page_for(names).cells:
-        if cell.source == CHOOSE_SIGNAL:
-            exec(cell.source, names)
-    assert load_image(names["image"], signal=names["signal"]).data.mean() == meant
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_an_index_that_there_is_not_is_named(titled):
-    from helpers import load_image
-    from helpers.command.signals import index_or_title
-
-    path = titled("a", "b")
-    assert index_or_title(path, "5") == 5
-    with pytest.raises(ValueError, match="signal=5 names no signal"):
-        load_image(path, signal=index_or_title(path, "5"))
-
-
-def test_the_cell_that_chooses_comes_after_the_parameters_and_only_if_it_is_needed():
-    for named in (None, "HAADF", 1, "1.5"):
-        assert CHOOSE_SIGNAL not in [cell.source for cell in _page_for({"signal": named}).cells]
-    cells = _page_for({"signal": "1"}).cells
-    chooses = [cell.source for cell in cells].index(CHOOSE_SIGNAL)
-    assert "parameters" in cells[chooses - 1].metadata.tags
 
 
 # ------------------------------------------------------------ files beside the data

@@ -17,7 +17,8 @@ SAID = [
     ("their distance: segment(image, spacing_px=...)", "their distance: --spacing-px"),
     ("try load_image(..., untrusted=True).", "try --untrusted."),
     ("choose another name, or pass overwrite=True", "or pass --overwrite"),
-    ("signal=None names several signals of a.emd", "give --signal, index or title: there are"),
+    ("signal=None names several signals", "without --signal this means several signals"),
+    ("give signal= (on the command line --signal), or", "give --signal, or"),
     ("(BF or ABF?): segment(-image)", "(BF or ABF?): invert it, in HyperSpy by s.data = "),
 ]
 LEFT = [

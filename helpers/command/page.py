@@ -13,11 +13,6 @@ from .stop import Stop
 
 PAGE = "21_analyse_image.ipynb"
 REFUSALS = ("ValueError", "FileNotFoundError")  # whose words say all
-CHOOSE_SIGNAL = """\
-from helpers.command.signals import index_or_title
-
-signal = index_or_title(image, signal)
-"""
 
 
 def execute_page(parameters: dict, stop: Stop):
@@ -65,20 +60,14 @@ def execute_page(parameters: dict, stop: Stop):
 
 
 def _page_for(parameters: dict):
-    """The notebook; where a signal is named by digits, with a cell that tells what they mean."""
+    """The notebook; a ValueError unless it has all of these parameters."""
     import nbformat
-    from nbformat.v4 import new_code_cell
     from papermill import inspect_notebook
 
     page = nbformat.read(page_file(), as_version=4)
     unknown = parameters.keys() - inspect_notebook(page)
     if unknown:
         raise ValueError(f"{', '.join(sorted(unknown))}: the page {PAGE} has no such parameter")
-    signal_named = parameters.get("signal")
-    if isinstance(signal_named, str) and signal_named.isdecimal():
-        tags = [cell.metadata.get("tags", ()) for cell in page.cells]
-        after = [index for index, names in enumerate(tags) if "parameters" in names][0] + 1
-        page.cells.insert(after, new_code_cell(CHOOSE_SIGNAL))
     return page
 
 
