@@ -1,5 +1,6 @@
 """An HDF5 file leads to no other file, whoever wrote it, and holds no addresses of the memory."""
 
+import struct
 import subprocess
 import sys
 import time
@@ -121,10 +122,41 @@ def test_bytes_are_not_taken_for_objects(tmp_path, is_attribute):
             made = h5py.h5d.create(group, b"object", kind, one)
             space = h5py.h5s.ALL
             made.write(space, space, np.full(1, 2**40, "u8").view("V8"), mtype=kind)
+    assert "holds Python objects" in load_elsewhere(path)
+
+
+def load_elsewhere(path):
+    """The error of a process that loads the file, in case that it dies or never returns."""
     code = f"from helpers import load_image; load_image({str(path)!r})"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 1, "the reader took a number of the file for an address"
-    assert "ValueError" in done.stderr and "holds Python objects" in done.stderr
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 1
+    return done.stderr
+
+
+@pytest.mark.parametrize("flags", [127, 255])
+def test_a_damaged_kind_of_text_does_not_end_the_process(tmp_path, flags):
+    path = tmp_path / "image.emd"
+    make_signal(IMAGE).save(path)
+    content = path.read_bytes()
+    text = struct.pack("<4BI", 0x19, 1, 1, 0, 16)  # a list, of letters, UTF-8
+    assert text in content
+    path.write_bytes(content.replace(text, struct.pack("<4BI", 0x19, flags, 1, 0, 16)))
+    assert "lists of a kind that does not exist" in load_elsewhere(path)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_texts_without_an_end_do_not_hold_up_the_process(tmp_path, name):
+    path = tmp_path / name
+    FILES[name][0](path)
+    with h5py.File(path, "a") as file:
+        file.attrs["text"] = "a text"
+    content = bytearray(path.read_bytes())
+    first = content.index(b"GCOL") + 16
+    _, _, _, size = struct.unpack_from("<HHIQ", content, first)
+    gap = first + 16 + -(-size // 8) * 8
+    content[gap : gap + 16] = bytes(16)
+    path.write_bytes(content)
+    assert "a list without end" in load_elsewhere(path)
 
 
 def test_links_within_a_file_and_lists_of_numbers_and_texts_are_read(tmp_path):
