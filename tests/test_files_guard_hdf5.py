@@ -144,8 +144,12 @@ def test_a_damaged_kind_of_text_does_not_end_the_process(tmp_path, flags):
     assert "lists of a kind that does not exist" in load_elsewhere(path)
 
 
+ENDLESS = [struct.pack("<HHIQ", 0, 0, 0, 0), struct.pack("<HHIQ", 7, 1, 0, 2**64 - 16)]
+
+
+@pytest.mark.parametrize("part", ENDLESS, ids=["gap", "wrapped"])
 @pytest.mark.parametrize("name", FILES)
-def test_texts_without_an_end_do_not_hold_up_the_process(tmp_path, name):
+def test_texts_without_an_end_do_not_hold_up_the_process(tmp_path, name, part):
     path = tmp_path / name
     FILES[name][0](path)
     with h5py.File(path, "a") as file:
@@ -154,7 +158,7 @@ def test_texts_without_an_end_do_not_hold_up_the_process(tmp_path, name):
     first = content.index(b"GCOL") + 16
     _, _, _, size = struct.unpack_from("<HHIQ", content, first)
     gap = first + 16 + -(-size // 8) * 8
-    content[gap : gap + 16] = bytes(16)
+    content[gap : gap + 16] = part
     path.write_bytes(content)
     assert "a list without end" in load_elsewhere(path)
 

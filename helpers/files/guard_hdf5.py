@@ -114,7 +114,7 @@ def _names_objects(tag: bytes) -> bool:
 
 
 def _has_endless_heap(path: Path) -> bool:
-    """Whether a place where HDF5 keeps texts has an empty gap, over which it never gets."""
+    """Whether a place where HDF5 keeps texts has a part that the library never gets over."""
     mark = b"GCOL\1"  # with its version
     with path.open("rb") as file:
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
@@ -138,7 +138,8 @@ def _is_endless(content: mmap.mmap, start: int) -> bool:
     place = start + header.size
     while place + header.size <= end:
         number, _, _, size = header.unpack_from(content, place)
-        if number == size == 0:
+        step = header.size + -(-size // 8) * 8 if number else size
+        if step == 0 or place + step > end:  # it stays, or its sum of 64 bits starts anew
             return True
-        place += header.size + -(-size // 8) * 8 if number else size
+        place += step
     return False
