@@ -20,6 +20,7 @@ from packaging.requirements import Requirement
 from test_book import AT_TAG, BOOK, PAGES, REPOSITORY, SOLUTIONS, cells_of, notebook_file
 
 from helpers import fetch, load_image
+from helpers.files.folder import MARK
 
 ROOT = BOOK.parent
 REGISTRY = (ROOT / "data" / "registry.txt").read_text(encoding="utf-8")
@@ -145,10 +146,10 @@ def test_notebook_imports_only_what_the_wheel_brings(name):
 def test_command_analyses_a_file_without_the_checkout(elsewhere, bare_variables, tmp_path):
     stack = load_image(fetch("sr3fe2o7_stack.hspy"))
     stack.inav[0].isig[:512, :512].save(tmp_path / "mine.hspy")
-    command = [elsewhere, "-m", "helpers", "analyse", "mine.hspy"]
+    command = [elsewhere.with_name("rvae-stem"), "analyse", "mine.hspy"]
     run(command, tmp_path, bare_variables)
     found = {path.name for path in (tmp_path / "mine_symmetry").iterdir()}
-    assert found == {"results", "figures", "report.html"}
+    assert found == {"results", "figures", "report.html", MARK}
     report = (tmp_path / "mine_symmetry" / "report.html").read_text(encoding="utf-8")
     assert "mine.hspy" in report and report.count("<img") >= 3
     assert str(ROOT) not in report
