@@ -43,9 +43,13 @@ def test_an_hdf5_of_nobody_names_its_arrays_and_a_way_that_works(tmp_path, name)
     assert saved.axes_manager[0].units == "nm"
 
 
-def test_a_mat_names_a_way_that_works(tmp_path):
-    path = tmp_path / "image.mat"
-    scipy.io.savemat(path, {"NAME": IMAGE})
+@pytest.mark.parametrize("ending", ["mat", "npz"])
+def test_arrays_under_names_have_a_way_that_works(tmp_path, ending):
+    path = tmp_path / f"image.{ending}"
+    if ending == "mat":
+        scipy.io.savemat(path, {"NAME": IMAGE})
+    else:
+        np.savez(path, NAME=IMAGE)
     message = refusal_of(path)
     assert "damaged" not in message
     np.testing.assert_array_equal(load_image(follow(message), pixel_size_nm=1).data, IMAGE)
@@ -57,6 +61,11 @@ def test_other_endings_too(tmp_path, name):
     message = refusal_of(tmp_path / name)
     assert "no reader takes files that end in" in message
     np.testing.assert_array_equal(load_image(follow(message), pixel_size_nm=1).data, IMAGE)
+
+
+def test_what_is_no_hdf5_is_called_damaged(tmp_path):
+    (tmp_path / "cut.h5").write_bytes(b"\x89HDF")
+    assert "no HDF5, as its ending says: is it damaged" in refusal_of(tmp_path / "cut.h5")
 
 
 def test_an_hdf5_without_any_image_says_so(tmp_path):

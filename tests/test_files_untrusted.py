@@ -134,19 +134,25 @@ def test_no_module_beside_the_data_is_imported(tmp_path, monkeypatch, variable):
     assert not list(tmp_path.glob("trace*"))
 
 
-@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_the_child_ends_with_its_parent(tmp_path, fake, end):
+BUSY = {
+    "in Python": "time.sleep(60)",
+    "in C": "import ctypes; ctypes.PyDLL(None).sleep(60)",  # no other thread of Python runs
+}
+
+
+@pytest.mark.parametrize("busy", BUSY)
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
+def test_the_child_ends_with_its_parent(tmp_path, fake, end, busy):
     path = tmp_path / "image.hspy"
     make_signal(IMAGE).save(path)
-    fake("time.sleep(60)")
+    is_busy = tmp_path / "busy"
+    fake(f"open({str(is_busy)!r}, 'w').close(); {BUSY[busy]}")
     code = f"from helpers import load_image; load_image({str(path)!r}, untrusted=True)"
     parent = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
-    children = []
     deadline = time.monotonic() + 60
-    while not children and time.monotonic() < deadline:
+    while not is_busy.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
-        children = psutil.Process(parent.pid).children(recursive=True)
-    (child,) = children
+    (child,) = psutil.Process(parent.pid).children(recursive=True)
     assert child.is_running()
     parent.send_signal(end)
     parent.wait(10)

@@ -17,7 +17,7 @@ LARGEST_GIB = 2.0
 
 def main() -> None:
     """Read the file that the command line names; end when the parent does, or time is over."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _end_with_parent()
     if hasattr(signal, "alarm"):  # ends even a reader in C that lets no other thread run
         signal.alarm(LONGEST_S)
     limit_memory()
@@ -26,7 +26,17 @@ def main() -> None:
 
 
 def _end_with_parent() -> None:
-    """Wait for the end of the pipe that the parent holds open, then end at once."""
+    """End as soon as the pipe ends that the parent holds open: when it dies, however that is."""
+    threading.Thread(target=_wait_for_end_of_pipe, daemon=True).start()
+    if hasattr(os, "O_ASYNC"):  # the system itself ends us, where a reader lets no thread run
+        import fcntl
+
+        fcntl.fcntl(0, fcntl.F_SETOWN, os.getpid())
+        flags = fcntl.fcntl(0, fcntl.F_GETFL)
+        fcntl.fcntl(0, fcntl.F_SETFL, flags | os.O_ASYNC)
+
+
+def _wait_for_end_of_pipe() -> None:
     os.read(0, 1)
     os._exit(1)
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import h5py
 
-from .refusal import PIXEL_SIZE_OPTION, Refused
+from .refusal import EXPORT, PIXEL_SIZE_OPTION, Refused
 
 # The readers of RosettaSciIO whose source was read: none of them runs or unpickles what a file
-# holds, and none follows a path that is written in it. What a later version adds is not used.
+# holds, and none follows a path in it out of the folder. What a later version adds is not used.
 _TRUSTED = set(
     """
     Blockfile Bruker DigitalMicrograph DigitalSurf EDAX EMD HSPY Hamamatsu Image JEOL MRC MSA
@@ -42,7 +42,7 @@ def reader_of(path: Path):
         raise Refused(path, _REFUSED[suffix])
     if suffix in _OURS:
         return importlib.import_module(f".{_OURS[suffix]}", __package__)
-    if suffix in _SHARED and h5py.is_hdf5(path):
+    if suffix in _SHARED:
         return _reader_of_hdf5(path)
     for plugin in IO_PLUGINS:
         endings = {f".{ending.lower()}" for ending in plugin["file_extensions"]}
@@ -74,6 +74,10 @@ def _refuse_other_pictures(path: Path) -> None:
 
 def _reader_of_hdf5(path: Path):
     """HDF5 under an ending that many programs use: who wrote it stands in its root."""
+    if not h5py.is_hdf5(path):
+        raise Refused(
+            path, "it is no HDF5, as its ending says: is it damaged?", f"copy it again, or {EXPORT}"
+        )
     with h5py.File(path, "r") as file:
         holds = list(file)
         if "Experiments" in holds or file.attrs.get("file_format") == "HyperSpy":
@@ -109,8 +113,9 @@ def _arrays_in(file: h5py.File) -> dict[str, str]:
 
 def _way_out(path: Path, array: str) -> str:
     """How an array comes out of a file that no reader takes: as .npy, which opens everywhere."""
-    if path.suffix.lower() == ".mat":
-        array = f"scipy.io.loadmat({str(path)!r})['NAME']"
+    opened = {".mat": "scipy.io.loadmat", ".npz": "numpy.load"}.get(path.suffix.lower())
+    if opened:
+        array = f"{opened}({str(path)!r})['NAME']"
     save = f"numpy.save({str(path.with_suffix('.npy'))!r}, {array})"
     return (
         f"export a .tif from the program that wrote it; or, in Python, {save}, "
