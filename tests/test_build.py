@@ -307,6 +307,19 @@ BUILD_BOOK = (sys.executable, "book/build.py")
 IN_THE_BACKGROUND = ("sh", "-c", "trap '' INT; exec \"$@\"", "sh", *BUILD_BOOK)  # of a script
 
 
+# Where the tests run in the background, a shell has Ctrl-C ignored by all that is started.
+HEARING = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL)\n"
+HEARING += "os.execvp(sys.argv[1], sys.argv[1:])"
+
+
+def as_by_hand():
+    """The variables of the environment, without those by which make knows that make called it."""
+    ours = dict(os.environ)
+    for name in ("MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS"):
+        ours.pop(name, None)
+    return ours
+
+
 class Build:
     """A build that runs, of a book whose one page waits; what it starts is known by a variable."""
 
@@ -316,9 +329,9 @@ class Build:
         self.temporary.mkdir(exist_ok=True)
         self.said = (folder / "said.txt").open("w+")
         self.process = subprocess.Popen(
-            command,
+            [sys.executable, "-c", HEARING, *command],
             cwd=folder,
-            env=os.environ | {"TMPDIR": str(self.temporary), "BUILD_OF": str(folder)},
+            env=as_by_hand() | {"TMPDIR": str(self.temporary), "BUILD_OF": str(folder)},
             stdout=self.said,
             stderr=subprocess.STDOUT,
             start_new_session=True,

@@ -147,7 +147,9 @@ def test_the_child_ends_with_its_parent(tmp_path, fake, end, busy):
     make_signal(IMAGE).save(path)
     is_busy = tmp_path / "busy"
     fake(f"open({str(is_busy)!r}, 'w').close(); {BUSY[busy]}")
-    code = f"from helpers import load_image; load_image({str(path)!r}, untrusted=True)"
+    # Heard also where the tests run in the background, for which a shell has Ctrl-C ignored.
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    code += f"from helpers import load_image; load_image({str(path)!r}, untrusted=True)"
     parent = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while not is_busy.exists() and time.monotonic() < deadline:
