@@ -74,12 +74,7 @@ def check_quality(
         If the image is not usable, or `lattice_nm` is given without a pixel size or not positive.
     """
     size_nm = pixel_size_nm(image)
-    if lattice_nm is not None and (size_nm is None or not lattice_nm > 0):
-        message = (
-            f"lattice_nm={lattice_nm} with a pixel size of {size_nm} nm: "
-            f"a positive length is needed, and load_image(path, pixel_size_nm=...)"
-        )
-        raise ValueError(message)
+    _require_scale(lattice_nm, size_nm)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         values = as_image(image)
@@ -88,9 +83,15 @@ def check_quality(
     spacing_px = median_spacing(columns.positions)
     doubtful = _doubtful(columns, spacing_px)
     sure = columns[~doubtful]
-    table = {"columns": len(columns), "doubtful": int(doubtful.sum())}
-    table |= _lengths(sure, spacing_px, size_nm)
-    table["saturated"] = _saturated_share(values)
+    table = {
+        "columns": len(columns),
+        "doubtful": int(doubtful.sum()),
+        "spacing_px": spacing_px,
+        "position_sd_px": float(np.median(sure.position_sd_px)) if len(sure) else np.nan,
+        "saturated": _saturated_share(values),
+    }
+    if size_nm is not None:
+        table |= _in_nm(table, size_nm)
     if lattice_nm is not None:
         table |= _scale(sure.positions, lattice_nm, size_nm)
     # Each text once, in the order in which it was said.
@@ -98,14 +99,22 @@ def check_quality(
     return QualityReport(columns, doubtful, table, (*said, *_warnings_of(table)))
 
 
-def _lengths(sure: Columns, spacing_px: float, size_nm: float | None) -> dict[str, float]:
-    """Spacing and uncertainty of the positions, in pixels and where possible in nm and pm."""
-    sd_px = float(np.median(sure.position_sd_px)) if len(sure) else np.nan
-    lengths = {"spacing_px": spacing_px, "position_sd_px": sd_px}
-    if size_nm is not None:
-        lengths["spacing_nm"] = spacing_px * size_nm
-        lengths["position_sd_pm"] = 1e3 * size_nm * sd_px
-    return lengths
+def _require_scale(lattice_nm: float | None, size_nm: float | None) -> None:
+    """A ValueError if there is a known lattice parameter that cannot be compared with anything."""
+    if lattice_nm is not None and (size_nm is None or not lattice_nm > 0):
+        message = (
+            f"lattice_nm={lattice_nm} with a pixel size of {size_nm} nm: "
+            f"a positive length is needed, and load_image(path, pixel_size_nm=...)"
+        )
+        raise ValueError(message)
+
+
+def _in_nm(table: dict[str, float], size_nm: float) -> dict[str, float]:
+    """The lengths of a table that are in pixels, in nm and pm."""
+    return {
+        "spacing_nm": table["spacing_px"] * size_nm,
+        "position_sd_pm": 1e3 * size_nm * table["position_sd_px"],
+    }
 
 
 def _doubtful(columns: Columns, spacing_px: float) -> np.ndarray:
